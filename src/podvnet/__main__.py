@@ -1,0 +1,5 @@
+"""``python -m podvnet``."""
+
+from podvnet.cli.main import main
+
+main()

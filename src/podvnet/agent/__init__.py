@@ -1,0 +1,1 @@
+"""The resident node process: ledger, pool, attach, egress, reconciliation, sockets."""

@@ -1,0 +1,415 @@
+"""The ledger: which pod holds which address, and how far each attachment has come.
+
+SQLite on tmpfs, for one boot of the VM: pods do not outlive a reboot and neither does this file, and a copy left by an
+earlier boot is recognised by its boot id and emptied. One writer. That no two attachments share an address is a primary
+key, not a convention.
+
+An attachment's state says what a crash may have left: ``building`` and ``leaving`` are taken back at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
+
+from podvnet.model.address import Address, Interface, Mac, Prefix
+from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS attachments (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice in a boot
+    network TEXT NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL,
+    state TEXT NOT NULL,
+    mode TEXT NOT NULL,                         -- '' when only addresses were asked for
+    mac TEXT NOT NULL, mtu INTEGER NOT NULL,
+    sandbox TEXT NOT NULL, sandbox_id TEXT NOT NULL,
+    pod TEXT NOT NULL,
+    result BLOB,
+    UNIQUE (network, container, ifname)
+) STRICT;
+CREATE TABLE IF NOT EXISTS addresses (
+    address TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    interface TEXT NOT NULL, gateway TEXT NOT NULL,
+    listed INTEGER NOT NULL,                    -- the source still names it
+    position INTEGER NOT NULL,                  -- in the source's order
+    holder INTEGER REFERENCES attachments (number),
+    released REAL                               -- seconds since boot; NULL: never held
+) STRICT;
+CREATE INDEX IF NOT EXISTS free ON addresses (version, listed, released, position) WHERE holder IS NULL;
+CREATE INDEX IF NOT EXISTS held ON addresses (holder) WHERE holder IS NOT NULL;
+CREATE TABLE IF NOT EXISTS node (
+    one INTEGER PRIMARY KEY CHECK (one = 1), nic_name TEXT NOT NULL, nic_index INTEGER NOT NULL, nic_mac TEXT NOT NULL,
+    primaries TEXT NOT NULL, subnets TEXT NOT NULL, mtu INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS networks (
+    name TEXT PRIMARY KEY, prefixes TEXT NOT NULL, exceptions TEXT NOT NULL, bridged INTEGER NOT NULL
+) STRICT;
+"""
+
+
+class State(StrEnum):
+    """How far an attachment has come."""
+
+    BUILDING = "building"
+    ATTACHED = "attached"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An attachment as the ledger has it. ``attachment.mode`` is None-like when ``ipam_only``."""
+
+    attachment: Attachment
+    state: State
+    ipam_only: bool
+    sandbox: str
+    sandbox_id: str
+    pod: str
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAddress:
+    """An address the source lists for pods."""
+
+    interface: Interface
+    gateway: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCount:
+    """How a pool stands: ``resting`` addresses were released too recently to be given out."""
+
+    total: int
+    held: int
+    resting: int
+
+    @property
+    def free(self) -> int:
+        """How many can be given out now."""
+        return self.total - self.held - self.resting
+
+
+class NoFreeAddressError(Exception):
+    """Nothing can be given out now. ``wait`` is the seconds until something rested is free, or None: all are held."""
+
+    def __init__(self, version: int, wait: float | None) -> None:
+        super().__init__(f"no free IPv{version} address")
+        self.version = version
+        self.wait = wait
+
+
+class AddressNotToBeHadError(Exception):
+    """A wanted address is not of the pool, or somebody else's."""
+
+
+class Ledger:
+    """The database of one boot.
+
+    Args:
+        path: on tmpfs.
+        boot_id: the machine's; another one empties the file.
+    """
+
+    def __init__(self, path: Path, boot_id: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        try:
+            self._connection = self._open(path, boot_id)
+        except sqlite3.DatabaseError:
+            # Not a database any more: nothing in it can be believed. The kernel's state is adopted instead.
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            self._connection = self._open(path, boot_id)
+
+    @staticmethod
+    def _open(path: Path, boot_id: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        path.chmod(0o600)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=OFF")  # tmpfs: a commit outlives the process, nothing outlives a reboot
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.executescript(_SCHEMA)
+        found = connection.execute("SELECT id FROM boot").fetchone()
+        if found != (boot_id,):
+            connection.executescript(
+                "BEGIN; DELETE FROM addresses; DELETE FROM attachments; DELETE FROM networks; DELETE FROM node;"
+                " DELETE FROM boot; COMMIT;"
+            )
+            connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))
+        return connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    # -- attachments
+
+    def find(self, key: AttachmentKey) -> Row | None:
+        """The row of a key."""
+        rows = self._rows(
+            "WHERE network = ? AND container = ? AND ifname = ?", (key.network, key.container, key.ifname)
+        )
+        return next(rows, None)
+
+    def rows(self) -> list[Row]:
+        """Every row, in the order of attachment."""
+        return list(self._rows("ORDER BY number", ()))
+
+    def begin(
+        self,
+        key: AttachmentKey,
+        mode: Mode | None,
+        *,
+        mac: Mac,
+        mtu: int,
+        sandbox: str,
+        sandbox_id: str,
+        pod: str,
+        versions: Sequence[int],
+        wanted: Sequence[Address],
+        within: Prefix | None,
+        now: float,
+        rest: float,
+    ) -> Attachment:
+        """Take addresses and open a row in the state ``building``, or change nothing.
+
+        Args:
+            key: whose; there must be no row.
+            mode: None when only addresses are asked for.
+            mac, mtu, sandbox, sandbox_id, pod: kept.
+            versions: the IP versions to take one address of each.
+            wanted: particular addresses, taken if they are free (rested or not).
+            within: limits the choice to a subnet.
+            now: seconds since boot.
+            rest: seconds that a released address is left alone.
+
+        Raises:
+            NoFreeAddressError: for one of the versions.
+            AddressNotToBeHadError: a wanted one.
+        """
+        with self._transaction() as db:
+            cursor = db.execute(
+                "INSERT INTO attachments (network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod)"
+                " VALUES (?, ?, ?, 'building', ?, ?, ?, ?, ?, ?)",
+                (key.network, key.container, key.ifname, mode or "", mac, mtu, sandbox, sandbox_id, pod),
+            )
+            number = cursor.lastrowid or 0
+            taken = []
+            for version in versions:
+                asked = next((address for address in wanted if address.version == version), None)
+                address = self._wanted(db, asked) if asked else self._oldest(db, version, within, now, rest)
+                db.execute("UPDATE addresses SET holder = ? WHERE address = ?", (number, address[0]))
+                taken.append(address)
+        return Attachment(
+            number=number,
+            key=key,
+            mode=mode or Mode.TRANSPARENT,
+            mac=mac,
+            mtu=mtu,
+            addresses=tuple(ip_interface(text) for _, text, _ in taken),
+            gateways=tuple(ip_address(text) for _, _, text in taken),
+        )
+
+    def publish(self, number: int, result: bytes) -> None:
+        """The attachment is there; ``result`` is what ADD answered."""
+        self._connection.execute(
+            "UPDATE attachments SET state = 'attached', result = ? WHERE number = ?", (result, number)
+        )
+
+    def leave(self, number: int) -> None:
+        """The attachment is about to be taken down."""
+        self._connection.execute("UPDATE attachments SET state = 'leaving' WHERE number = ?", (number,))
+
+    def release(self, number: int, now: float | None) -> None:
+        """Forget an attachment; its addresses rest from ``now`` on, or not at all when nobody ever used them (None)."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE addresses SET holder = NULL, released = coalesce(?, released) WHERE holder = ?", (now, number)
+            )
+            db.execute("DELETE FROM addresses WHERE holder IS NULL AND NOT listed")
+            db.execute("DELETE FROM attachments WHERE number = ?", (number,))
+
+    def adopt(self, attachment: Attachment) -> None:
+        """Enter an attachment that the kernel has and the ledger lost."""
+        key = attachment.key
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO attachments (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id,"
+                " pod) VALUES (?, ?, ?, ?, 'attached', ?, ?, ?, '', '', '')",
+                (
+                    attachment.number,
+                    key.network,
+                    key.container,
+                    key.ifname,
+                    attachment.mode,
+                    attachment.mac,
+                    attachment.mtu,
+                ),
+            )
+            for interface, gateway in zip(attachment.addresses, attachment.gateways, strict=True):
+                db.execute(
+                    "INSERT INTO addresses (address, version, interface, gateway, listed, position, holder)"
+                    " VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT (address) DO UPDATE SET holder = excluded.holder",
+                    (str(interface.ip), interface.version, str(interface), str(gateway), attachment.number),
+                )
+
+    # -- the pool
+
+    def fill(self, listed: Iterable[PoolAddress]) -> tuple[int, int]:
+        """Make the pool hold exactly the listed addresses; return how many were added and dropped.
+
+        One that is gone from the list but held stays until it is released.
+        """
+        entries = list(listed)
+        with self._transaction() as db:
+            before = {row[0] for row in db.execute("SELECT address FROM addresses WHERE listed")}
+            db.execute("UPDATE addresses SET listed = 0")
+            db.executemany(
+                "INSERT INTO addresses (address, version, interface, gateway, listed, position) VALUES (?, ?, ?, ?, 1, ?)"
+                " ON CONFLICT (address) DO UPDATE SET listed = 1, position = excluded.position,"
+                " interface = excluded.interface, gateway = excluded.gateway",
+                (
+                    (str(each.interface.ip), each.interface.version, str(each.interface), str(each.gateway), position)
+                    for position, each in enumerate(entries)
+                ),
+            )
+            db.execute("DELETE FROM addresses WHERE holder IS NULL AND NOT listed")
+        after = {str(each.interface.ip) for each in entries}
+        return len(after - before), len(before - after)
+
+    def count(self, now: float, rest: float) -> PoolCount:
+        """How the IPv4 pool stands."""
+        total, held, resting = self._connection.execute(
+            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0) FROM addresses WHERE version = 4",
+            (now - rest,),
+        ).fetchone()
+        return PoolCount(total, held, resting)
+
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions of which the pool has addresses."""
+        found = self._connection.execute("SELECT DISTINCT version FROM addresses WHERE listed ORDER BY version")
+        return tuple(row[0] for row in found)
+
+    def missing_from_source(self) -> list[str]:
+        """Addresses that pods hold and the source names no more."""
+        return [row[0] for row in self._connection.execute("SELECT address FROM addresses WHERE NOT listed")]
+
+    @staticmethod
+    def _wanted(db: sqlite3.Connection, address: Address) -> tuple[str, str, str]:
+        row = db.execute(
+            "SELECT address, interface, gateway, holder, listed FROM addresses WHERE address = ?", (str(address),)
+        ).fetchone()
+        if row is None or not row[4]:
+            msg = f"{address} is not an address of this VM's pool"
+            raise AddressNotToBeHadError(msg)
+        if row[3] is not None:
+            msg = f"{address} is in use by another attachment"
+            raise AddressNotToBeHadError(msg)
+        return row[0], row[1], row[2]
+
+    @staticmethod
+    def _oldest(
+        db: sqlite3.Connection, version: int, within: Prefix | None, now: float, rest: float
+    ) -> tuple[str, str, str]:
+        """The address that has been free longest: those never held first, in the source's order."""
+        found = db.execute(
+            "SELECT address, interface, gateway, released FROM addresses"
+            " WHERE holder IS NULL AND listed AND version = ? ORDER BY released, position",
+            (version,),
+        )
+        for address, interface, gateway, released in found:
+            if within is not None and ip_address(address) not in within:
+                continue
+            if released is not None and released > now - rest:
+                raise NoFreeAddressError(version, released + rest - now)
+            return address, interface, gateway
+        raise NoFreeAddressError(version, None)
+
+    # -- the VM and its networks
+
+    def remember_node(self, node: Node) -> None:
+        """Keep what the platform said of the VM, for a start at which the platform does not answer."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?)",
+            (
+                node.nic_name,
+                node.nic_index,
+                node.nic_mac,
+                json.dumps([str(each) for each in node.primary]),
+                json.dumps([str(each) for each in node.subnets]),
+                node.mtu,
+            ),
+        )
+
+    def node(self) -> Node | None:
+        """The VM as last known in this boot."""
+        found = self._connection.execute(
+            "SELECT nic_name, nic_index, nic_mac, primaries, subnets, mtu FROM node"
+        ).fetchone()
+        if found is None:
+            return None
+        name, index, mac, primaries, subnets, mtu = found
+        return Node(
+            nic_name=name,
+            nic_index=index,
+            nic_mac=Mac(mac),
+            primary=tuple(ip_address(text) for text in json.loads(primaries)),
+            subnets=tuple(ip_network(text) for text in json.loads(subnets)),
+            mtu=mtu,
+        )
+
+    def remember_network(
+        self, name: str, prefixes: Iterable[Prefix], exceptions: Iterable[Prefix], *, bridged: bool
+    ) -> None:
+        """Keep what a network's configuration says about translation."""
+        self._connection.execute(
+            "INSERT INTO networks VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET prefixes = excluded.prefixes, exceptions = excluded.exceptions, bridged = max(bridged, excluded.bridged)",
+            (name, json.dumps(sorted(map(str, prefixes))), json.dumps(sorted(map(str, exceptions))), int(bridged)),
+        )
+
+    def networks(self) -> list[tuple[str, list[str], list[str], bool]]:
+        """Every network: name, prefixes, exceptions, whether it uses the bridge."""
+        return [
+            (name, json.loads(prefixes), json.loads(exceptions), bool(bridged))
+            for name, prefixes, exceptions, bridged in self._connection.execute("SELECT * FROM networks")
+        ]
+
+    def _rows(self, condition: str, parameters: tuple[object, ...]) -> Iterator[Row]:
+        found = self._connection.execute(
+            "SELECT number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result"
+            f" FROM attachments {condition}",  # noqa: S608 - the condition is one of ours, its values are parameters
+            parameters,
+        ).fetchall()
+        for number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result in found:
+            held = self._connection.execute(
+                "SELECT interface, gateway FROM addresses WHERE holder = ? ORDER BY version", (number,)
+            ).fetchall()
+            attachment = Attachment(
+                number=number,
+                key=AttachmentKey(network, container, ifname),
+                mode=Mode(mode or "transparent"),
+                mac=Mac(mac),
+                mtu=mtu,
+                addresses=tuple(ip_interface(text) for text, _ in held),
+                gateways=tuple(ip_address(text) for _, text in held),
+            )
+            yield Row(attachment, State(state), not mode, sandbox, sandbox_id, pod, result or b"")

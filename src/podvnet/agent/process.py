@@ -1,0 +1,202 @@
+"""The agent process: puts the parts together, follows the platform, serves until told to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import resource
+import signal
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from podvnet.agent.egress import Egress
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
+from podvnet.agent.reconcile import reconcile
+from podvnet.agent.server import Server
+from podvnet.agent.source import Refresher, Source, pool_addresses
+from podvnet.agent.verbs import Standing, Verbs
+from podvnet.agent.wiring import Wiring
+from podvnet.azure.error import SourceError
+from podvnet.azure.inventory import Inventory, PlatformNic
+from podvnet.linux.error import KernelError
+from podvnet.linux.executor import Executor
+from podvnet.linux.reaper import Reaper
+from podvnet.linux.ruleset import RulesetError
+from podvnet.model.attachment import Node
+from podvnet.plan.attachment_program import HOST
+
+RUN = Path("/run/podvnet")
+SOCKET = "agent.sock"
+LEDGER = "ledger.db"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = "/proc/self/ns/net"
+
+_log = structlog.get_logger()
+
+
+class AlreadyRunningError(Exception):
+    """Another agent serves this VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an agent is run.
+
+    Attributes:
+        run: directory on tmpfs for the socket and the ledger.
+        source: where the pool comes from.
+        interval: seconds between questions to the source.
+        rest: seconds that a released address is left alone.
+        bridge: the name of the software bridge.
+        pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP.
+    """
+
+    run: Path = RUN
+    source: Source = field(default_factory=Source)
+    interval: float = 10.0
+    rest: float = 10.0
+    bridge: str = "azure0"
+    pods_may_ask_platform: bool = False
+
+
+class Agent:
+    """One VM's agent. Everything below runs in the thread that calls :meth:`serve`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._executor = Executor()
+        descriptor = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+        self._executor.lend(HOST, descriptor)
+        os.close(descriptor)
+        self._reaper = Reaper(self._executor.door(HOST).descriptor)
+        self._ledger = Ledger(settings.run / LEDGER, _BOOT_ID.read_text(encoding="ascii").strip())
+        self._wiring = Wiring(self._executor, self._reaper)
+        self._egress = Egress(self._executor, self._ledger, pods_may_ask_platform=settings.pods_may_ask_platform)
+        self._standing = Standing()
+        self._refresher = Refresher(settings.source, self._delivered, settings.interval)
+        self._verbs = Verbs(
+            self._executor,
+            self._ledger,
+            self._wiring,
+            self._egress,
+            self._standing,
+            rest=settings.rest,
+            refresh=self._refresher.ask_now,
+        )
+        self._server = Server(settings.run / SOCKET, self._verbs)
+        self._inventory: Inventory | None = None
+
+    def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT. SIGHUP asks the platform and reconciles."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._server.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._server.submit(self._look_again))
+        self._reaper.start()
+        remembered = self._ledger.node()
+        if remembered is not None:
+            # The platform may be silent just now; pods that run must be served all the same.
+            self._stand(remembered)
+        self._refresher.start()
+        # What lives now lives long: the collector need not look at it again, and never in the middle of an ADD.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        _log.info("serving", socket=str(self._settings.run / SOCKET))
+        try:
+            self._server.run()
+        finally:
+            self._refresher.stop()
+            self._reaper.stop()
+            self._ledger.close()
+            self._executor.close()
+
+    def _delivered(self, answer: Inventory | SourceError) -> None:
+        """Hand an answer of the platform to the agent's thread. Called in the refresher's thread."""
+        self._server.submit(lambda: self._take_in(answer))
+
+    def _take_in(self, answer: Inventory | SourceError) -> None:
+        gc.collect(1)
+        if isinstance(answer, SourceError):
+            _log.warning("platform_silent", reason=answer.message)
+            if self._standing.node is None:
+                self._standing.reason, self._standing.remedy = answer.message, answer.remedy
+        elif answer != self._inventory or self._standing.node is None:
+            nic = answer.primary_nic()
+            added, dropped = self._ledger.fill(pool_addresses(nic))
+            lost = self._ledger.missing_from_source()
+            _log.info("pool", added=added, dropped=dropped, held_but_unlisted=lost)
+            self._inventory = answer
+            self._find(nic)
+        self._server.pool_changed()
+
+    def _find(self, nic: PlatformNic) -> None:
+        try:
+            node = find_node(self._executor, nic)
+        except NicNotFoundError as error:
+            self._standing.reason = str(error)
+            self._standing.remedy = "is the NIC up, and is the agent in the VM's own network namespace?"
+            _log.error("nic_not_found", reason=str(error))  # noqa: TRY400 - not a bug, the VM lacks its NIC
+            return
+        if node != self._standing.node:
+            self._stand(node)
+
+    def _stand(self, node: Node) -> None:
+        """Know the VM from now on: write its tables, mend what a crash left."""
+        try:
+            ensure_forwarding(self._executor)
+            self._egress.ensure(node, self._settings.bridge)
+            if bridge_present(self._executor) or any(bridged for *_, bridged in self._ledger.networks()):
+                ensure_bridge(self._executor, node, self._settings.bridge)
+            reconcile(self._ledger, self._wiring, node)
+        except (KernelError, RulesetError) as error:
+            self._standing.reason = f"the VM could not be prepared: {error}"
+            self._standing.remedy = "`podvnet doctor` checks what the kernel offers"
+            _log.exception("not_prepared")
+            return
+        self._ledger.remember_node(node)
+        if self._standing.node is None:
+            _notify_ready()
+        self._standing.node = node
+
+    def _look_again(self) -> None:
+        self._refresher.ask_now()
+        if self._standing.node is not None:
+            self._stand(self._standing.node)
+
+
+def _notify_ready() -> None:
+    """Tell who started us that we can serve. Source: sd_notify(3)."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if not name:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
+        try:
+            notifier.sendto(b"READY=1", "\0" + name[1:] if name.startswith("@") else name)
+        except OSError as error:
+            _log.warning("nobody_to_notify", reason=str(error))
+
+
+def run(settings: Settings) -> None:
+    """Run an agent until it is told to stop.
+
+    Raises:
+        AlreadyRunningError: another one serves from the same directory.
+    """
+    settings.run.mkdir(parents=True, exist_ok=True, mode=0o750)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
+    with (settings.run / "agent.lock").open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another agent holds {lock.name}"
+            raise AlreadyRunningError(msg) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        Agent(settings).serve()

@@ -1,0 +1,53 @@
+"""Takes everything the agent left on a VM away: pods' links, tables, the software bridge, the ledger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from podvnet.agent.node import bridge_present, remove_bridge
+from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
+from podvnet.linux.executor import Executor
+from podvnet.linux.reaper import GROUP
+from podvnet.model.attachment import LINK_PREFIX
+from podvnet.plan.attachment_program import HOST
+from podvnet.plan.node_ruleset import TABLE
+
+
+class NotEmptyError(Exception):
+    """Pods are attached."""
+
+
+def remove_traces(run: Path, *, force: bool) -> list[str]:
+    """Remove what there is; return it in words.
+
+    Raises:
+        NotEmptyError: pods are attached and ``force`` is not set; nothing was removed.
+    """
+    executor = Executor()
+    descriptor = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    executor.lend(HOST, descriptor)
+    os.close(descriptor)
+    removed = []
+    try:
+        door = executor.door(HOST)
+        links = [link for link in rtnetlink_dump.links(door.route) if link.name.startswith(LINK_PREFIX)]
+        if links and not force:
+            msg = f"{len(links)} pods are attached ({', '.join(link.name for link in links[:3])}{', …' if len(links) > 3 else ''})"
+            raise NotEmptyError(msg)
+        messages = [message for link in links for message in rtnetlink.retire(link.index, GROUP)]
+        for error in door.route.transact([*messages, rtnetlink.delete_group(GROUP)] if links else []):
+            if error is not None and not error.is_gone:
+                raise error
+        removed += [f"link {link.name}" for link in links]
+        if bridge_present(executor):
+            remove_bridge(executor)
+            removed.append("the software bridge")
+        with namespace.entered(door.descriptor):
+            ruleset.remove(tuple((family, TABLE) for family in ("inet", "arp", "bridge")))
+        removed.append("the nftables tables")
+    finally:
+        executor.close()
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "agent.lock", "agent.sock"):
+        (run / name).unlink(missing_ok=True)
+    return removed

@@ -1,0 +1,355 @@
+"""The verbs of CNI on one VM: ADD, DEL, CHECK, GC, STATUS.
+
+The order of an ADD is check, allocate (a ledger row), build, publish; of a DEL mark, take down, release. A crash between
+any two leaves a row whose state says what to take back. For the agent's one thread, so no verb meets another half-done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from podvnet.agent.egress import Egress
+from podvnet.agent.ledger import AddressNotToBeHadError, Ledger, NoFreeAddressError, Row, State
+from podvnet.agent.node import ensure_bridge
+from podvnet.agent.wiring import Wiring
+from podvnet.linux import namespace
+from podvnet.linux.error import KernelError
+from podvnet.linux.executor import Executor
+from podvnet.linux.ruleset import RulesetError
+from podvnet.model.address import WIRESERVER_ADDRESS, derived_mac
+from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
+from podvnet.plan.attachment_program import host_mac
+from podvnet.plugin.error import CniError, Code
+from podvnet.plugin.request import Command, Program, Request
+from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, render
+
+_log = structlog.get_logger()
+
+_POD_OUI = bytes.fromhex("02")
+_DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+class MustWaitError(Exception):
+    """An ADD that could be served later: ``seconds`` until it is worth another try, ``error`` if time runs out."""
+
+    def __init__(self, seconds: float, error: CniError) -> None:
+        super().__init__(str(error))
+        self.seconds = seconds
+        self.error = error
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the agent knows of its VM: None and a reason until the platform has answered."""
+
+    node: Node | None = None
+    reason: str = "the agent is starting and has not asked the platform yet"
+    remedy: str = "wait a moment; `podvnet doctor` shows what the agent waits for"
+
+
+class Verbs:
+    """Serves well-formed requests.
+
+    Args:
+        executor, ledger, wiring, egress: the parts of the agent.
+        standing: kept up to date by the agent.
+        rest: seconds that a released address is left alone.
+        refresh: asks the platform for its list as soon as possible.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        ledger: Ledger,
+        wiring: Wiring,
+        egress: Egress,
+        standing: Standing,
+        *,
+        rest: float,
+        refresh: Callable[[], None],
+    ) -> None:
+        self._executor = executor
+        self._ledger = ledger
+        self._wiring = wiring
+        self._egress = egress
+        self._standing = standing
+        self._rest = rest
+        self._refresh = refresh
+        self._own = namespace.own_identity()
+        self._bridged = False
+
+    def serve(self, request: Request, sandbox: int | None) -> bytes:
+        """Serve one request; ``sandbox`` is the pod's open namespace. Returns what goes to stdout.
+
+        Raises:
+            CniError: it is refused; nothing is left of it.
+            MustWaitError: only for ADD.
+        """
+        match request.command:
+            case Command.ADD:
+                return self._add(request, sandbox)
+            case Command.DEL:
+                self.delete(key_of(request), sandbox)
+            case Command.CHECK:
+                self._check(request, sandbox)
+            case Command.GC:
+                self._collect(request)
+            case Command.STATUS:
+                self._status()
+            case Command.VERSION:
+                pass  # the shim answers it
+        return b""
+
+    # -- ADD
+
+    def _add(self, request: Request, sandbox: int | None) -> bytes:
+        node = self._ready()
+        key = key_of(request)
+        ipam_only = request.program is Program.IPAM
+        descriptor = -1 if ipam_only else self._checked_sandbox(request, sandbox)
+        found = self._ledger.find(key)
+        if found is not None:
+            answer = self._again(found, node, descriptor, request)
+            if answer is not None:
+                return answer
+        if not ipam_only:
+            self._prepare(request, node)
+        attachment = self._allocate(request, key, node, descriptor)
+        try:
+            if not ipam_only:
+                self._wiring.build(attachment, node, descriptor)
+            result = _merged(request, _result(attachment, request, ipam_only=ipam_only))
+            answer = render(result, request.config.cni_version)
+        except KernelError as error:
+            self._ledger.release(attachment.number, None)
+            raise _kernel_refused(error, key) from error
+        except BaseException:
+            if not ipam_only:
+                self._wiring.take_down(attachment, descriptor)
+            self._ledger.release(attachment.number, None)
+            raise
+        self._ledger.publish(attachment.number, result.to_json())
+        return answer
+
+    def _again(self, row: Row, node: Node, sandbox: int, request: Request) -> bytes | None:
+        """Answer an ADD that was answered before, if everything is still as it was; else take the old one down."""
+        whole = row.state is State.ATTACHED and (
+            row.ipam_only
+            or (row.sandbox_id == _identity_text(sandbox) and not self._wiring.faults(row.attachment, node, sandbox))
+        )
+        if whole and row.result:
+            return render(Result.from_json(row.result), request.config.cni_version)
+        _log.info("attachment_replaced", key=str(row.attachment.key), state=row.state)
+        same = None if row.ipam_only or row.sandbox_id != _identity_text(sandbox) else sandbox
+        self._remove(row, same)
+        return None
+
+    def _prepare(self, request: Request, node: Node) -> None:
+        """Bring the VM into the state the network's configuration asks for; nothing to do after the first pod."""
+        config = request.config
+        if config.master not in {"", node.nic_name}:
+            raise CniError(
+                Code.INVALID_CONFIG,
+                f"master {config.master!r}: pods are attached to the primary NIC, which is {node.nic_name}",
+                "leave master out",
+            )
+        bridged = config.mode is not Mode.TRANSPARENT
+        exceptions = config.non_masquerade
+        try:
+            self._egress.follow(node, config.name, config.vnet_cidrs, exceptions, bridged=bridged)
+            if bridged and not self._bridged:
+                ensure_bridge(self._executor, node, config.bridge)
+                self._bridged = True
+        except (KernelError, RulesetError) as error:
+            raise CniError(Code.KERNEL_REFUSED, f"cannot prepare the VM: {error}", "see the agent's log") from error
+
+    def _allocate(self, request: Request, key: AttachmentKey, node: Node, sandbox: int) -> Attachment:
+        config = request.config
+        versions = self._ledger.versions() or (4,)
+        wanted = request.wanted_addresses
+        try:
+            return self._ledger.begin(
+                key,
+                None if request.program is Program.IPAM else config.mode,
+                mac=request.wanted_mac or derived_mac(_POD_OUI, key.network, key.container, key.ifname),
+                mtu=min(config.mtu or node.mtu, node.mtu),
+                sandbox=request.netns_path,
+                sandbox_id=_identity_text(sandbox),
+                pod=f"{request.pod_namespace}/{request.pod_name}" if request.pod_name else "",
+                versions=versions,
+                wanted=wanted,
+                within=config.ipam.subnet,
+                now=time.monotonic(),
+                rest=self._rest,
+            )
+        except NoFreeAddressError as error:
+            count = self._ledger.count(time.monotonic(), self._rest)
+            nic = ", ".join(str(address) for address in node.primary)
+            exhausted = CniError(
+                Code.POOL_EXHAUSTED,
+                f"no free address for {key.ifname} of {key.container[:12]}: all {count.total} secondary addresses of NIC"
+                f" {node.nic_name} ({nic}) are in use ({count.held} held, {count.resting} resting)",
+                "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM",
+            )
+            self._refresh()
+            raise MustWaitError(error.wait or 0.0, exhausted) from None
+        except AddressNotToBeHadError as error:
+            raise CniError(
+                Code.INVALID_CONFIG, f"the address asked for cannot be had: {error}", "ask for another, or for none"
+            ) from None
+
+    def _checked_sandbox(self, request: Request, sandbox: int | None) -> int:
+        path = request.netns_path
+        if sandbox is None:
+            reason = os.strerror(request.netns_error) if request.netns_error else "no descriptor came with the request"
+            raise CniError(
+                Code.INVALID_NETNS, f"cannot open the network namespace {path}: {reason}", "is CNI_NETNS right?"
+            )
+        if not namespace.is_network_namespace(sandbox):
+            raise CniError(Code.INVALID_NETNS, f"{path} is not a network namespace", "is CNI_NETNS right?")
+        if namespace.identity(sandbox) == self._own and not request.netns_override:
+            raise CniError(
+                Code.INVALID_NETNS,
+                f"{path} is the VM's own network namespace",
+                "give the pod a namespace of its own, or set CNI_NETNS_OVERRIDE=1",
+            )
+        return sandbox
+
+    # -- DEL
+
+    def delete(self, key: AttachmentKey, sandbox: int | None) -> bool:
+        """Take an attachment down; tell whether there was one."""
+        row = self._ledger.find(key)
+        if row is None:
+            return False
+        same = sandbox is not None and _identity_text(sandbox) == row.sandbox_id
+        self._remove(row, sandbox if same else None)
+        return True
+
+    def _remove(self, row: Row, sandbox: int | None) -> None:
+        number = row.attachment.number
+        self._ledger.leave(number)
+        if not row.ipam_only:
+            try:
+                self._wiring.take_down(row.attachment, sandbox)
+            except KernelError as error:
+                raise _kernel_refused(error, row.attachment.key) from error
+        self._ledger.release(number, time.monotonic())
+
+    # -- CHECK, GC, STATUS
+
+    def _check(self, request: Request, sandbox: int | None) -> None:
+        node = self._ready()
+        key = key_of(request)
+        row = self._ledger.find(key)
+        if row is None or row.state is not State.ATTACHED:
+            raise CniError(Code.UNKNOWN_CONTAINER, f"{key} is not attached", "ADD it first")
+        previous = request.config.prev_result
+        own = {interface.ip for interface in row.attachment.addresses}
+        if previous is not None and previous.ips and not own & {each.address.ip for each in previous.ips}:
+            raise CniError(
+                Code.CHECK_FAILED,
+                f"{key} has {', '.join(map(str, sorted(own, key=str)))}, prevResult does not name it",
+                "the result belongs to another attachment; recreate the pod",
+            )
+        if row.ipam_only:
+            return
+        faults = self._wiring.faults(row.attachment, node, self._checked_sandbox(request, sandbox))
+        if faults:
+            raise CniError(Code.CHECK_FAILED, f"{key}: missing {'; missing '.join(faults)}", "recreate the pod")
+
+    def _collect(self, request: Request) -> None:
+        valid = {(each.container_id, each.ifname) for each in request.config.valid_attachments}
+        failures = []
+        for row in self._ledger.rows():
+            key = row.attachment.key
+            if key.network != request.config.name or (key.container, key.ifname) in valid:
+                continue
+            try:
+                self._remove(row, None)
+                _log.info("collected", key=str(key))
+            except CniError as error:
+                failures.append(str(error))
+        if failures:
+            raise CniError(
+                Code.TRY_AGAIN, f"{len(failures)} attachments not removed: {'; '.join(failures)}", "try again"
+            )
+
+    def _status(self) -> None:
+        node = self._standing.node
+        if node is None:
+            raise CniError(
+                Code.NOT_AVAILABLE, f"pods cannot be attached: {self._standing.reason}", self._standing.remedy
+            )
+        count = self._ledger.count(time.monotonic(), self._rest)
+        if count.held == count.total:
+            raise CniError(
+                Code.NOT_AVAILABLE,
+                f"pods cannot be attached: all {count.total} secondary addresses of NIC {node.nic_name} are in use",
+                "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM",
+            )
+
+    def _ready(self) -> Node:
+        if self._standing.node is None:
+            not_ready = CniError(Code.TRY_AGAIN, f"cannot attach yet: {self._standing.reason}", self._standing.remedy)
+            raise MustWaitError(0.0, not_ready)
+        return self._standing.node
+
+
+def key_of(request: Request) -> AttachmentKey:
+    """What the request is about."""
+    return AttachmentKey(request.config.name, request.container_id, request.ifname)
+
+
+def _result(attachment: Attachment, request: Request, *, ipam_only: bool) -> Result:
+    dns = request.config.dns if request.config.dns != Dns() else Dns(nameservers=(str(WIRESERVER_ADDRESS),))
+    pairs = list(zip(attachment.addresses, attachment.gateways, strict=True))
+    routes = tuple(Route(dst=type(each.network)(_DEFAULTS[each.version]), gw=gateway) for each, gateway in pairs)
+    if ipam_only:
+        return Result(ips=tuple(IpConfig(each, gateway) for each, gateway in pairs), routes=routes, dns=dns)
+    interfaces = (
+        Interface(name=attachment.link_name, mac=host_mac(attachment), mtu=attachment.mtu),
+        Interface(name=attachment.key.ifname, mac=attachment.mac, mtu=attachment.mtu, sandbox=request.netns_path),
+    )
+    return Result(interfaces, tuple(IpConfig(each, gateway, 1) for each, gateway in pairs), routes, dns)
+
+
+def _merged(request: Request, own: Result) -> Result:
+    """Our result behind that of the plug-ins before us in the chain."""
+    before = request.config.prev_result
+    if before is None:
+        return own
+    shift = len(before.interfaces)
+    ips = tuple(
+        IpConfig(each.address, each.gateway, None if each.interface is None else each.interface + shift)
+        for each in own.ips
+    )
+    return Result(
+        before.interfaces + own.interfaces,
+        before.ips + ips,
+        before.routes + own.routes,
+        own.dns if before.dns == Dns() else before.dns,
+    )
+
+
+def _identity_text(descriptor: int) -> str:
+    if descriptor < 0:
+        return ""
+    device, inode = namespace.identity(descriptor)
+    return f"{device}:{inode}"
+
+
+def _kernel_refused(error: KernelError, key: AttachmentKey) -> CniError:
+    if error.errno == errno.EEXIST and error.doing.startswith("add link"):
+        return CniError(
+            Code.INTERFACE_EXISTS,
+            f"the pod's namespace already has an interface {key.ifname}",
+            "another plug-in or an earlier run made it; give the pod a fresh namespace, or set another CNI_IFNAME",
+        )
+    return CniError(Code.KERNEL_REFUSED, f"{key}: {error}", "see the agent's log; `podvnet doctor` checks the kernel")

@@ -1,0 +1,163 @@
+"""Attachments in the kernel: built, checked, taken down, found again.
+
+For the agent's one thread. Building is the executor's (all or nothing); taking down is its own, quicker way: elements
+go at once, the link is retired and deleted later with others.
+"""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import IPv4Address
+
+from podvnet.linux import namespace, rtnetlink, rtnetlink_dump
+from podvnet.linux.error import KernelError
+from podvnet.linux.executor import Executor
+from podvnet.linux.netlink import ROUTE, NetlinkSocket
+from podvnet.linux.observation import Observation
+from podvnet.linux.reaper import GROUP, Reaper
+from podvnet.linux.rtnetlink_dump import Link
+from podvnet.model.address import Address, Mac
+from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, Mode, Node
+from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
+from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
+from podvnet.plan.node_ruleset import TABLE
+
+_GUARDS = (("inet", "sources4"), ("arp", "sources4"), ("inet", "pods4"), ("bridge", "sources4"), ("bridge", "delivery4"),
+           ("bridge", "local4"), ("bridge", "tunnel_ports"))  # fmt: skip
+
+
+class Wiring:
+    """The kernel's side of the agent.
+
+    Args:
+        executor: knows the VM's namespace as ``host``.
+        reaper: deletes retired links there.
+    """
+
+    def __init__(self, executor: Executor, reaper: Reaper) -> None:
+        self._executor = executor
+        self._reaper = reaper
+
+    def build(self, attachment: Attachment, node: Node, sandbox: int) -> None:
+        """Make an attachment, wholly or not at all. ``sandbox`` is the pod's open namespace.
+
+        Raises:
+            KernelError: what was refused.
+        """
+        with self._executor.lent(POD, sandbox):
+            self._executor.apply(attach_steps(attachment, node))
+
+    def take_down(self, attachment: Attachment, sandbox: int | None) -> None:
+        """Cut a pod off and let its link be deleted soon. What is gone already is no error.
+
+        Args:
+            attachment: what to take down.
+            sandbox: its open namespace, if it is still that one: there the interface's name is freed at once.
+        """
+        door = self._executor.door(HOST)
+        index = attachment.link_index
+        messages = []
+        for item in host_side_neighbours(attachment):
+            messages += rtnetlink.remove(item)
+        messages += rtnetlink.retire(index, GROUP)
+        for error in door.route.transact(messages):
+            if error is not None and not error.is_gone:
+                raise error
+        # The link is down: nothing passes any more while its elements go.
+        steps = tuple(Step(False, HOST, element) for element in guard(attachment))
+        self._executor.apply(steps, converge=True)
+        if sandbox is not None:
+            self._free_name(index, attachment.number, sandbox)
+        self._reaper.notice()
+
+    @staticmethod
+    def _free_name(index: int, number: int, sandbox: int) -> None:
+        with namespace.run_inside(sandbox, lambda: NetlinkSocket(ROUTE)) as netlink:
+            for error in netlink.transact(rtnetlink.rename(index, f"gone{number}")):
+                if error is not None and not error.is_gone:
+                    raise error
+
+    def faults(self, attachment: Attachment, node: Node, sandbox: int | None) -> list[str]:
+        """What of an attachment is missing, in words; nothing when it is whole."""
+        host = Observation(self._executor.door(HOST))
+        missing: list[tuple[str, KernelObject]] = [
+            ("on the VM", item) for item in host.missing([*guard(attachment), *host_side(attachment, node)])
+        ]
+        if sandbox is not None:
+            with self._executor.lent(POD, sandbox):
+                inside = Observation(self._executor.door(POD))
+                missing += [("in the pod", item) for item in inside.missing(pod_side(attachment))]
+        return [f"{where}: {describe(item)}" for where, item in missing]
+
+    def links(self) -> dict[int, Link]:
+        """The links of pods by index, without those that wait for deletion."""
+        seen = rtnetlink_dump.links(self._executor.door(HOST).route)
+        return {link.index: link for link in seen if link.name.startswith(LINK_PREFIX) and link.group != GROUP}
+
+    def sources(self) -> dict[int, tuple[Mac, list[Address]]]:
+        """By link index, the MAC and the addresses its pod may send as: what the sets say of links that are there."""
+        found: dict[int, tuple[Mac, list[Address]]] = {}
+        for family in ("inet", "bridge"):
+            for key in (element.key for element in self._elements(family, "sources4")):
+                index = int.from_bytes(key[0:4], sys.byteorder)
+                mac, address = Mac(key[4:10].hex(":")), IPv4Address(key[12:16])
+                found.setdefault(index, (mac, []))[1].append(address)
+        return found
+
+    def stray_elements(self, known: list[Attachment]) -> list[Element]:
+        """Elements that no known attachment put there."""
+        wanted = {element for attachment in known for element in guard(attachment)}
+        return [element for guarded in _GUARDS for element in self._elements(*guarded) if element not in wanted]
+
+    def _elements(self, family: str, name: str) -> list[Element]:
+        try:
+            return list(self._executor.door(HOST).sets.elements(family, TABLE, name))
+        except KernelError as error:
+            if error.is_gone:
+                return []  # the table of the bridge is there only when a bridge is
+            raise
+
+    def remove_elements(self, elements: list[Element]) -> None:
+        """Remove elements from their sets."""
+        self._executor.apply(tuple(Step(False, HOST, element) for element in elements), converge=True)
+
+    def restore(self, attachment: Attachment, node: Node) -> int:
+        """Put back what is missing of an attachment on the VM's side, its link apart; return how much that was."""
+        host = Observation(self._executor.door(HOST))
+        wanted = [*guard(attachment), *host_side(attachment, node)[1:]]
+        missing = host.missing(wanted)
+        self._executor.apply(tuple(Step(True, HOST, item) for item in missing), converge=True)
+        return len(missing)
+
+    def retire_link(self, index: int) -> None:
+        """Let a link that belongs to no attachment be deleted."""
+        for error in self._executor.door(HOST).route.transact(rtnetlink.retire(index, GROUP)):
+            if error is not None and not error.is_gone:
+                raise error
+        self._reaper.notice()
+
+
+def host_side_neighbours(attachment: Attachment) -> list[Neighbour]:
+    """The neighbours of an attachment that do not go with its link: those of the bridge."""
+    if attachment.mode is Mode.TRANSPARENT:
+        return []
+    return [Neighbour(BRIDGE_INDEX, interface.ip, attachment.mac) for interface in attachment.addresses]
+
+
+def describe(item: KernelObject) -> str:
+    """An object as a person knows it."""
+    match item:
+        case Neighbour(index, address, _):
+            return f"neighbour {address} on link {index}"
+        case Element(family, _, name, _, _):
+            return f"element of set {family} {TABLE} {name}"
+    fields = getattr(item, "__dataclass_fields__", {})
+    shown = {name: getattr(item, name) for name in fields}
+    subject = (
+        shown.get("name")
+        or shown.get("destination")
+        or shown.get("interface")
+        or shown.get("mac")
+        or shown.get("index")
+    )
+    return f"{type(item).__name__} {subject}"

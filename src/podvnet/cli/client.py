@@ -1,0 +1,115 @@
+"""Speaks to the fabric process; starts one when there is none."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from podvnet.cli.output import FailureError
+
+RUN = Path("/run/podvnet/fabric")
+_START_TIMEOUT = 120.0
+
+
+def state_directory() -> Path:
+    """Where the fabric keeps what outlives a reboot."""
+    return Path(os.environ.get("PODVNET_STATE", "/var/lib/podvnet")) / "fabric"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("fabric", timeout=600)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def running() -> bool:
+    """Tell whether a fabric process answers."""
+    probe = _UnixConnection(RUN / "fabric.sock")
+    try:
+        probe.connect()
+    except OSError:
+        return False
+    probe.close()
+    return True
+
+
+def ask(method: str, path: str, body: Any = None, *, as_json: bool = False) -> Any:
+    """Ask the fabric process.
+
+    Raises:
+        FailureError: it is not there, or it refuses.
+    """
+    connection = _UnixConnection(RUN / "fabric.sock")
+    try:
+        connection.request(method, path, body=None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        answer = json.loads(response.read() or b"null")
+    except (OSError, http.client.HTTPException) as error:
+        raise FailureError(
+            f"no fabric answers at {RUN / 'fabric.sock'}: {error}", "`podvnet up FILE` starts one", as_json=as_json
+        ) from None
+    except ValueError:
+        raise FailureError(f"the fabric failed on {method} {path}", f"see {log_path()}", as_json=as_json) from None
+    finally:
+        connection.close()
+    if response.status >= http.client.BAD_REQUEST:
+        errors = answer.get("errors", [])
+        what = "the resources are refused" if len(errors) > 1 else (errors[0]["message"] if errors else "refused")
+        raise FailureError(what, "", details=errors if len(errors) > 1 else (), as_json=as_json)
+    return answer
+
+
+def log_path() -> Path:
+    """The log of a fabric process started by :func:`ensure_running`."""
+    return state_directory() / "fabric.log"
+
+
+def ensure_running(progress: Callable[[str], None], *, agents: bool = True) -> None:
+    """Start a fabric process unless one answers; return once it does.
+
+    Raises:
+        FailureError: it ended instead.
+    """
+    if running():
+        return
+    progress("starting the fabric")
+    log = log_path()
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-m", "podvnet", "fabric", "--ready-descriptor", str(writer)]
+    if not agents:
+        argv.append("--no-agents")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[writer],
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(writer)
+    try:
+        ready, _, _ = select.select([reader], [], [], _START_TIMEOUT)
+        if ready and os.read(reader, 1):
+            return
+    finally:
+        os.close(reader)
+    if process.poll() is None:
+        process.terminate()
+    words = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
+    raise FailureError(f"the fabric did not start: {words}", f"see {log}; `podvnet doctor` checks this machine")

@@ -1,0 +1,51 @@
+"""Podvnet.Fabric/internetHosts: hosts of the simulated internet. Azure has no such type; the real internet does."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, ip_address
+
+from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.resource_type import head
+from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
+from podvnet.model.address import WIRESERVER_ADDRESS
+from podvnet.model.intent import InternetHost
+from podvnet.model.resource_id import ResourceId, parse
+
+
+class InternetHosts:
+    """The type."""
+
+    full_type = INTERNET_HOSTS
+
+    def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
+        """Check a host: its address must be one that the internet can have, and its own."""
+        document = head(resource, body)
+        properties = body.fields("properties")
+        text = properties.required("address")
+        properties.allow("provisioningState")
+        properties.refuse_unread()
+        body.refuse_unread()
+        try:
+            address = ip_address(text)
+        except ValueError:
+            raise properties.error("InvalidRequestFormat", f"{text!r} is no address", "address") from None
+        documentation = address.is_private and str(address).startswith(("192.0.2.", "198.51.100.", "203.0.113."))
+        public = (address.is_global or documentation) and not address.is_multicast and address != WIRESERVER_ADDRESS
+        if not isinstance(address, IPv4Address) or not public:
+            raise properties.error("InvalidRequestFormat", f"{address} is no public IPv4 address", "address")
+        if address in OUTBOUND_POOL:
+            raise properties.error("InvalidRequestFormat", f"{OUTBOUND_POOL} is the fabric's own", "address")
+        for other in world.of_type(INTERNET_HOSTS):
+            if other["properties"]["address"] == str(address) and other["id"].lower() != resource.key:
+                raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", "address")
+        document["properties"] = {"provisioningState": "Succeeded", "address": str(address)}
+        document["_fabric"] = {}
+        return document
+
+    def check_removal(self, resource: ResourceId, world: World) -> None:
+        """A host may always go."""
+
+
+def intent_of(document: Document) -> InternetHost:
+    """The host as the compilers see it."""
+    return InternetHost(parse(document["id"]), ip_address(document["properties"]["address"]))

@@ -1,0 +1,153 @@
+"""The fabric's control socket: what ``podvnet up``, ``plan``, ``status`` and ``down`` speak to.
+
+HTTP over a Unix socket that root alone may open. The resource manager's own API is a separate thing, in front of the
+same engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from podvnet.fabric.arm.world import shown
+from podvnet.fabric.engine import Change, Fabric
+from podvnet.model.arm_error import ArmErrorsError
+from podvnet.model.kernel import Ruleset, Step
+from podvnet.plan import names
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def application(fabric: Fabric, stop: Callable[[], None]) -> Starlette:
+    """The control application.
+
+    Args:
+        fabric: the engine; its calls are made one at a time, outside the event loop.
+        stop: ends the process, once the answer is sent.
+    """
+    turn = asyncio.Lock()
+
+    async def alone(action: Callable[[], Any]) -> Any:
+        async with turn:
+            return await asyncio.to_thread(action)
+
+    async def plan(request: Request) -> Response:
+        wanted = json.loads(await request.body())
+        return JSONResponse(_change(await alone(lambda: fabric.plan(wanted))))
+
+    async def apply(request: Request) -> Response:
+        wanted = json.loads(await request.body())
+        return JSONResponse(_change(await alone(lambda: fabric.apply(wanted))))
+
+    async def down(_: Request) -> Response:
+        outcome = _change(await alone(fabric.down))
+        asyncio.get_running_loop().call_later(0.05, stop)
+        return JSONResponse(outcome)
+
+    async def status(_: Request) -> Response:
+        return JSONResponse(await alone(lambda: _status(fabric)))
+
+    async def reboot(request: Request) -> Response:
+        name = request.path_params["name"]
+        await alone(lambda: fabric.reboot(name))
+        return JSONResponse({"rebooted": name})
+
+    async def command(request: Request) -> Response:
+        machine = fabric.find_machine(request.path_params["name"])
+        return JSONResponse({"command": fabric.machine(machine).command()})
+
+    return Starlette(
+        routes=[
+            Route("/plan", _refusals(plan), methods=["POST"]),
+            Route("/apply", _refusals(apply), methods=["POST"]),
+            Route("/down", _refusals(down), methods=["POST"]),
+            Route("/status", _refusals(status), methods=["GET"]),
+            Route("/machines/{name}/reboot", _refusals(reboot), methods=["POST"]),
+            Route("/machines/{name}/command", _refusals(command), methods=["GET"]),
+        ]
+    )
+
+
+def _refusals(handler: Handler) -> Handler:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except ArmErrorsError as refusal:
+            errors = [error.document() for error in refusal.errors]
+            return JSONResponse({"errors": errors}, status_code=refusal.errors[0].status)
+
+    return answer
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "resources": [asdict(each) for each in change.resources],
+        "steps": [describe(step) for step in change.steps],
+    }
+
+
+def describe(step: Step) -> str:
+    """A step on one line, as a person reads it."""
+    item = step.object
+    if isinstance(item, Ruleset):
+        text = "rules of " + ", ".join(" ".join(table) for table in item.tables)
+    else:
+        fields = getattr(item, "__dataclass_fields__", {})
+        values = ((name, getattr(item, name)) for name in fields)
+        text = type(item).__name__ + "".join(
+            f" {name}={value.hex() if isinstance(value, bytes) else value}"
+            for name, value in values
+            if value not in {0, "", None}
+        )
+    return f"{'+' if step.add else '-'} {step.namespace}: {text}"
+
+
+def _status(fabric: Fabric) -> dict[str, Any]:
+    intent = fabric.intent
+    machines = []
+    for machine in intent.machines.values():
+        nics = intent.machine_nics(machine)
+        machines.append(
+            {
+                "name": machine.id.name,
+                "namespace": names.machine_namespace(machine.id),
+                "up": fabric.machine(machine).is_up,
+                "nics": [
+                    {
+                        "name": nic.id.name,
+                        "mac": nic.mac,
+                        "subnet": nic.subnet.name,
+                        "virtualNetwork": nic.virtual_network.name,
+                        "primary": str(nic.primary().address),
+                        "secondary": [str(each.address) for each in nic.ip_configurations if not each.primary],
+                        "outbound": str(nic.primary().outbound or ""),
+                        "ipForwarding": nic.ip_forwarding,
+                    }
+                    for nic in nics
+                ],
+            }
+        )
+    counters = fabric.counters()
+    return {
+        "virtualNetworks": [
+            {
+                "name": network.id.name,
+                "namespace": names.network_namespace(network.id),
+                "prefixes": [str(prefix) for prefix in network.prefixes],
+                "subnets": {subnet.id.name: [str(prefix) for prefix in subnet.prefixes] for subnet in network.subnets},
+                "dropped": counters.get(network.id.name, {}),
+            }
+            for network in intent.virtual_networks.values()
+        ],
+        "virtualMachines": machines,
+        "internetHosts": {host.id.name: str(host.address) for host in intent.internet_hosts.values()},
+        "resources": [shown(document) for document in fabric.documents],
+    }

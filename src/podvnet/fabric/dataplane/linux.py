@@ -1,0 +1,117 @@
+"""The data plane of one machine: namespaces, veth pairs, routes and nftables, and the VMs that hang on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from podvnet.fabric.machine import Machine
+from podvnet.linux import namespace
+from podvnet.linux.executor import Executor
+from podvnet.linux.observation import Observation
+from podvnet.model.kernel import LinkUp, Program, Step, VethPair
+from podvnet.plan import change, names
+
+
+class LinuxDataplane:
+    """Carries programs out and keeps VMs up.
+
+    Args:
+        run: for what a reboot of the machine ends.
+        state: for the disks of VMs.
+    """
+
+    def __init__(self, run: Path, state: Path) -> None:
+        self._run = run
+        self._state = state
+        self._executor = Executor()
+
+    def machine(self, label: str) -> Machine:
+        """The VM whose network namespace has this name."""
+        return Machine(label, self._run, self._state)
+
+    def apply(self, steps: tuple[Step, ...]) -> None:
+        """Carry out steps, or none of them.
+
+        Raises:
+            KernelError, RulesetError: what the kernel refused.
+        """
+        self._executor.apply(steps)
+
+    def recover(self, program: Program) -> tuple[Step, ...]:
+        """Make the kernel hold ``program``, whatever it holds now; return what that took.
+
+        What agrees is not touched, so running traffic does not notice. The inside of a running VM is its own affair.
+        """
+        removals: list[Step] = []
+        additions: list[Step] = []
+        for label, objects in program.items():
+            if not namespace.exists(label):
+                additions += (Step(True, label, item) for item in objects)
+            elif not label.startswith(names.MACHINE_PREFIX):
+                seen = Observation(self._executor.door(label))
+                additions += (Step(True, label, item) for item in seen.missing(objects))
+                removals += (Step(False, label, item) for item in seen.unwanted(objects))
+        additions += self._guests_cut_off(program, additions)
+        for label in set(namespace.names(names.PREFIX)) - program.keys():
+            self.machine(label).shut_down()
+            self._executor.forget(label)
+            namespace.delete(label)
+        steps = change.ordered(removals, additions)
+        self._executor.apply(steps, converge=True)
+        return steps
+
+    @staticmethod
+    def _guests_cut_off(program: Program, additions: list[Step]) -> list[Step]:
+        """What DHCP sets in VMs that are still there but lost their NIC."""
+        created = {step.namespace for step in additions if step.namespace.startswith(names.MACHINE_PREFIX)}
+        plugged = {
+            (step.object.peer_namespace, step.object.peer_index)
+            for step in additions
+            if isinstance(step.object, VethPair) and step.object.peer_namespace not in created
+        }
+        return [
+            Step(True, label, item)
+            for label, index in plugged
+            for item in program.get(label, frozenset())
+            if getattr(item, "index", None) == index and not (isinstance(item, LinkUp) and index == 1)
+        ]
+
+    def boot(self, labels: set[str], started: Callable[[Machine], None]) -> None:
+        """Boot those of the VMs that are not up; ``started`` is called with each that was booted."""
+        for label in sorted(labels):
+            machine = self.machine(label)
+            if not machine.is_up:
+                machine.boot()
+                started(machine)
+
+    def shut_down(self, labels: set[str], *, discard: bool) -> None:
+        """Shut VMs down; their network namespaces go with the steps that follow."""
+        for label in sorted(labels):
+            machine = self.machine(label)
+            if discard:
+                machine.discard()
+            else:
+                machine.shut_down()
+            self._executor.forget(label)
+
+    def counters(self, label: str) -> dict[str, int]:
+        """The named counters of a virtual network's rules."""
+        if not namespace.exists(label):
+            return {}
+        sets = self._executor.door(label).sets
+        found = {
+            name: count for name, count in sets.counters("inet", "podvnet").items() if not name.startswith("text_")
+        }
+        for name, count in sets.counters("arp", "podvnet").items():
+            if not name.startswith("text_"):
+                found[f"{name}_arp"] = count
+        return found
+
+    def forget(self, label: str) -> None:
+        """Close what is open of a namespace."""
+        self._executor.forget(label)
+
+    def close(self) -> None:
+        """Close every socket."""
+        self._executor.close()

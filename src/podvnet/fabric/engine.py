@@ -1,0 +1,208 @@
+"""The fabric: the store, the compilers and the data plane, held together.
+
+A change goes the same way whoever asks for it: settle the documents, compile the intent, take the difference of the
+programs, and then, inside one transaction of the store, carry the difference out in the kernel. For one thread.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import structlog
+
+from podvnet.fabric.arm.world import Document, World
+from podvnet.fabric.dataplane.linux import LinuxDataplane
+from podvnet.fabric.intent import IntentReader
+from podvnet.fabric.machine import Machine
+from podvnet.fabric.settlement import ResourceChange, settle_all
+from podvnet.fabric.store import Store
+from podvnet.linux.error import KernelError
+from podvnet.linux.ruleset import RulesetError
+from podvnet.model.arm_error import ArmError, ArmErrorsError
+from podvnet.model.intent import Intent, VirtualMachine
+from podvnet.model.kernel import NetworkNamespace, Program, Step
+from podvnet.plan import change, names
+from podvnet.plan.network_program import compile_fabric
+
+FROM_FILE = "file"
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a set of resources changes: as resources, and as steps in the kernel."""
+
+    resources: tuple[ResourceChange, ...]
+    steps: tuple[Step, ...]
+
+
+class Fabric:
+    """The local Azure network.
+
+    Args:
+        run: directory for what a reboot of the machine ends.
+        state: directory for what outlives it.
+        guest_command: what every VM runs once it has booted, as cloud-init would; empty for nothing.
+        changed: called after every change, with the new intent.
+    """
+
+    def __init__(
+        self, run: Path, state: Path, guest_command: tuple[str, ...], changed: Callable[[Intent], None] | None = None
+    ) -> None:
+        self._store = Store(state / "fabric.db")
+        self._dataplane = LinuxDataplane(run, state)
+        self._guest_command = guest_command
+        self._changed = changed or (lambda _: None)
+        self._reader = IntentReader()
+        self._world, self._origins = self._store.load()
+        self._intent = self._reader.read(self._world)
+        self._program: Program = {}
+
+    @property
+    def intent(self) -> Intent:
+        """What there should be."""
+        return self._intent
+
+    @property
+    def documents(self) -> list[Document]:
+        """Every resource, in the order of creation."""
+        return list(self._world.documents.values())
+
+    def recover(self) -> tuple[Step, ...]:
+        """Make the kernel agree with the store and bring up the VMs that are down."""
+        self._program = compile_fabric(self._intent)
+        steps = self._dataplane.recover(self._program)
+        _log.info("recovered", steps=len(steps), resources=len(self._world.documents))
+        # The platform must answer before the VMs boot: the first thing they do is ask it.
+        self._changed(self._intent)
+        self._boot()
+        return steps
+
+    def plan(self, wanted: list[Document]) -> Change:
+        """What :meth:`apply` would do.
+
+        Raises:
+            ArmErrorsError: what is wrong with the resources.
+        """
+        change_, _, _ = self._prepare(wanted)
+        return change_
+
+    def apply(self, wanted: list[Document]) -> Change:
+        """Make ``wanted`` the complete set of resources that files declare.
+
+        Raises:
+            ArmErrorsError: what is wrong with the resources, or what the kernel refused; nothing has changed.
+        """
+        change_, world, program = self._prepare(wanted)
+        gone = self._machines(self._program) - self._machines(program)
+        try:
+            with self._store.transaction():
+                self._store.remove(self._world.documents.keys() - world.documents.keys())
+                self._store.write(
+                    (doc for key, doc in world.documents.items() if doc is not self._world.documents.get(key)),
+                    FROM_FILE,
+                )
+                self._dataplane.shut_down(gone, discard=True)
+                self._dataplane.apply(change_.steps)
+        except (KernelError, RulesetError) as error:
+            _log.exception("kernel_refused")
+            self._dataplane.recover(self._program)
+            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+            refusal = ArmError(
+                "InternalServerError", f"the kernel refused: {error}{notes}", status=HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+            raise ArmErrorsError((refusal,)) from error
+        for key in world.documents:
+            self._origins.setdefault(key, FROM_FILE)
+        self._origins = {key: origin for key, origin in self._origins.items() if key in world.documents}
+        self._world, self._program = world, program
+        self._intent = self._reader.read(world)
+        self._changed(self._intent)
+        self._boot()
+        return change_
+
+    def down(self) -> Change:
+        """Take everything down: VMs with their disks, namespaces, resources."""
+        change_ = self.apply([])
+        self._dataplane.recover({})
+        self._program = {}
+        return change_
+
+    def reboot(self, name: str) -> None:
+        """Stop a VM as if its power had gone, and start it again.
+
+        Raises:
+            ArmErrorsError: there is no such VM.
+        """
+        machine = self.find_machine(name)
+        label = names.machine_namespace(machine.id)
+        self._dataplane.shut_down({label}, discard=False)
+        self._dataplane.apply((Step(False, label, NetworkNamespace()),))
+        # The ports' far ends went with the namespace, so recovery finds the ports missing as well.
+        self._dataplane.recover(self._program)
+        self._boot()
+
+    def find_machine(self, name: str) -> VirtualMachine:
+        """A VM by name.
+
+        Raises:
+            ArmErrorsError: there is no such VM; the known ones are named.
+        """
+        for machine in self._intent.machines.values():
+            if machine.id.name.lower() == name.lower():
+                return machine
+        known = ", ".join(sorted(machine.id.name for machine in self._intent.machines.values())) or "none"
+        error = ArmError(
+            "ResourceNotFound", f"there is no VM {name!r} (there are: {known})", status=HTTPStatus.NOT_FOUND
+        )
+        raise ArmErrorsError((error,))
+
+    def machine(self, machine: VirtualMachine) -> Machine:
+        """The namespaces of a VM."""
+        return self._dataplane.machine(names.machine_namespace(machine.id))
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """By virtual network name, what its rules have dropped."""
+        return {
+            network.id.name: self._dataplane.counters(names.network_namespace(network.id))
+            for network in self._intent.virtual_networks.values()
+        }
+
+    def close(self) -> None:
+        """Close what is open. The network goes on without this process."""
+        self._dataplane.close()
+        self._store.close()
+
+    def _prepare(self, wanted: list[Document]) -> tuple[Change, World, Program]:
+        removable = {key for key, origin in self._origins.items() if origin == FROM_FILE}
+        settlement = settle_all(wanted, self._world, removable)
+        program = compile_fabric(IntentReader().read(settlement.world))
+        return Change(settlement.changes, change.difference(self._program, program)), settlement.world, program
+
+    @staticmethod
+    def _machines(program: Program) -> set[str]:
+        return {label for label in program if label.startswith(names.MACHINE_PREFIX)}
+
+    def _boot(self) -> None:
+        """Boot the VMs that are down and wait until each has run its guest command."""
+        guests: list[tuple[Machine, subprocess.Popen[bytes]]] = []
+
+        def started(machine: Machine) -> None:
+            _log.info("booted", machine=machine.name)
+            if self._guest_command:
+                guests.append((machine, machine.spawn(self._guest_command, "boot.log")))
+
+        self._dataplane.boot(self._machines(self._program), started)
+        failures = []
+        for machine, process in guests:
+            if process.wait() != 0:
+                failures.append(
+                    ArmError("VMExtensionProvisioningError", f"{machine.name}: {machine.last_words('boot.log')}")
+                )
+        if failures:
+            raise ArmErrorsError(tuple(failures))

@@ -1,0 +1,125 @@
+"""Virtual machines: a network namespace and a mount namespace, booted, entered, shut down.
+
+A VM shares the machine's programs but has its own ``/run`` (empty at every boot), its own boot id, its own ``/var/log``,
+and its own layer over ``/etc``, ``/opt`` and ``/var/lib`` (its disk, which outlives a reboot). What runs inside sees
+neither other VMs nor the machine's own daemons' sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from podvnet.linux import mount, mount_namespace, namespace
+
+_LAYERS = {"/etc": "etc", "/opt": "opt", "/var/lib": "var-lib"}
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_SECONDS_TO_END = 5.0
+
+
+class Machine:
+    """One VM, by the name of its namespace.
+
+    Args:
+        name: the name of the network namespace.
+        run: where pins are kept: gone after a reboot of the machine.
+        state: where disks are kept.
+    """
+
+    def __init__(self, name: str, run: Path, state: Path) -> None:
+        self.name = name
+        self._pin = run / "mounts" / name
+        self._disk = state / "disks" / name
+
+    @property
+    def is_up(self) -> bool:
+        """Booted: both namespaces are there."""
+        return mount_namespace.exists(self._pin) and namespace.exists(self.name)
+
+    def boot(self) -> None:
+        """Make the mount namespace. One left by an earlier life is ended first."""
+        self.shut_down()
+        for layer in _LAYERS.values():
+            for part in ("upper", "work"):
+                (self._disk / layer / part).mkdir(parents=True, exist_ok=True)
+        (self._disk / "log").mkdir(exist_ok=True)
+        mount_namespace.create(self._pin, self._furnish)
+
+    def _furnish(self) -> None:
+        disk = str(self._disk)
+        # /run is covered last: the disk may lie below it.
+        for target, layer in _LAYERS.items():
+            Path(target).mkdir(exist_ok=True)
+            mount.overlay(target, f"{disk}/{layer}/upper", f"{disk}/{layer}/work", target)
+        mount.bind(f"{disk}/log", "/var/log")
+        mount.tmpfs("/run")
+        boot_id = Path("/run/boot_id")
+        boot_id.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
+        mount.bind(str(boot_id), _BOOT_ID)
+        for directory in ("/run/netns", "/run/lock"):
+            Path(directory).mkdir()
+
+    def command(self, *argv: str) -> list[str]:
+        """The command line that runs ``argv`` inside."""
+        return ["nsenter", f"--net={namespace.path(self.name)}", f"--mount={self._pin}", "--", *argv]
+
+    def spawn(self, argv: tuple[str, ...], log: str) -> subprocess.Popen[bytes]:
+        """Start a program inside, its output to the file ``log`` in the VM's ``/var/log``."""
+        with (self._disk / "log" / log).open("ab") as output:
+            return subprocess.Popen(
+                self.command(*argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+            )
+
+    def last_words(self, log: str) -> str:
+        """The last lines a program wrote to its log."""
+        lines = (self._disk / "log" / log).read_text(errors="replace").splitlines()
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+    def shut_down(self) -> None:
+        """End every process inside and let the mount namespace go."""
+        if not mount_namespace.exists(self._pin):
+            self._pin.unlink(missing_ok=True)
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + _SECONDS_TO_END
+            running = mount_namespace.processes(self._pin)
+            for process in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, how)
+            while running and time.monotonic() < deadline:
+                _wait_for_end(running[0], deadline)
+                running = mount_namespace.processes(self._pin)
+            if not running:
+                break
+        mount_namespace.delete(self._pin)
+
+    def discard(self) -> None:
+        """Shut down and throw the disk away."""
+        self.shut_down()
+        shutil.rmtree(self._disk, ignore_errors=True)
+
+
+def _wait_for_end(process: int, deadline: float) -> None:
+    """Wait until a process ends, which need not be a child of ours."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)  # a child of ours leaves a zombie otherwise
+    finally:
+        os.close(descriptor)

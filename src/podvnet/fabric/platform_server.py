@@ -1,0 +1,119 @@
+"""IMDS and the wireserver, served inside every virtual network's namespace.
+
+Sockets are opened in the namespace, where 169.254.169.254 and 168.63.129.16 are addresses of ``lo``; the rules there
+let in only whom Azure serves. The process itself stays outside. A VM is known by its address: the port chain has
+already dropped every packet whose source is not its NIC's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from podvnet.fabric import imds, wireserver
+from podvnet.linux import namespace
+from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS
+from podvnet.model.intent import Intent, VirtualMachine
+from podvnet.plan import names
+
+_HTTP = 80
+_HOST_GA_PLUGIN = 32526
+
+_log = structlog.get_logger()
+
+
+class QuietServer(uvicorn.Server):
+    """A server among several in one process: signals are the process's own affair."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signal handlers alone."""
+        yield
+
+
+def quiet_server(app: ASGIApp) -> QuietServer:
+    """A server without access log, whose answers do not name its software."""
+    return QuietServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False))
+
+
+class PlatformServer:
+    """The servers of all virtual networks. For the event loop's thread."""
+
+    def __init__(self, intent: Callable[[], Intent]) -> None:
+        self._intent = intent
+        self._running: dict[str, tuple[list[QuietServer], list[asyncio.Task[None]]]] = {}
+
+    async def follow(self) -> None:
+        """Serve every virtual network there is, and no other."""
+        wanted = {names.network_namespace(each.id): each.id.key for each in self._intent().virtual_networks.values()}
+        for label in self._running.keys() - wanted.keys():
+            await self._stop(label)
+        for label in wanted.keys() - self._running.keys():
+            self._start(label, wanted[label])
+
+    async def close(self) -> None:
+        """Stop all servers."""
+        for label in list(self._running):
+            await self._stop(label)
+
+    def _start(self, label: str, network: str) -> None:
+        def lookup(source: str) -> VirtualMachine | None:
+            return machine_at(self._intent(), network, source)
+
+        servers = [
+            quiet_server(imds.imds_app(lookup, self._intent)),
+            quiet_server(wireserver.wireserver_app(lookup, self._intent)),
+        ]
+        with namespace.opened(label) as descriptor:
+            sockets = [
+                [namespace.run_inside(descriptor, lambda: _listen(str(IMDS_ADDRESS), _HTTP))],
+                [
+                    namespace.run_inside(descriptor, lambda: _listen(str(WIRESERVER_ADDRESS), _HTTP)),
+                    namespace.run_inside(descriptor, lambda: _listen(str(WIRESERVER_ADDRESS), _HOST_GA_PLUGIN)),
+                ],
+            ]
+        tasks = [
+            asyncio.create_task(server.serve(sockets=own), name=f"platform-{label}")
+            for server, own in zip(servers, sockets, strict=True)
+        ]
+        self._running[label] = (servers, tasks)
+        _log.info("platform_served", namespace=label)
+
+    async def _stop(self, label: str) -> None:
+        servers, tasks = self._running.pop(label)
+        for server in servers:
+            server.should_exit = True
+            server.force_exit = True
+        await asyncio.gather(*tasks)
+
+
+def machine_at(intent: Intent, network: str, source: str) -> VirtualMachine | None:
+    """The VM that owns a source address in a virtual network."""
+    try:
+        address = ip_address(source)
+    except ValueError:
+        return None
+    owners = {
+        nic.id.key
+        for nic in intent.nics.values()
+        if nic.virtual_network.key == network and any(config.address == address for config in nic.ip_configurations)
+    }
+    return next(
+        (machine for machine in intent.machines.values() if any(nic.key in owners for nic in machine.nics)), None
+    )
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(256)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,105 @@
+"""The fabric process: recovers the network, then serves the control socket and the platform addresses.
+
+The network does not need it: packets flow by what is in the kernel, whether or not this process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from podvnet.fabric import control
+from podvnet.fabric.engine import Fabric
+from podvnet.fabric.platform_server import PlatformServer, quiet_server
+from podvnet.model.arm_error import ArmErrorsError
+from podvnet.model.intent import Intent
+
+_log = structlog.get_logger()
+
+SOCKET = "fabric.sock"
+
+
+class AlreadyRunningError(Exception):
+    """Another fabric process holds the same directory."""
+
+
+def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, SIGINT or ``down``; ``ready`` is called once the network is up and the socket answers.
+
+    Raises:
+        AlreadyRunningError: another process serves from ``run``.
+    """
+    run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _only_one(run / "fabric.lock"):
+        asyncio.run(_serve(run, state, guest_command, ready))
+
+
+async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    changed, stop = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def noticed(_: Intent) -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    fabric = Fabric(run, state, guest_command, noticed)
+    platform = PlatformServer(lambda: fabric.intent)
+    follower = asyncio.create_task(_follow(platform, changed))
+    try:
+        # VMs ask the platform while they boot, so recovery runs beside the servers.
+        await asyncio.to_thread(fabric.recover)
+    except ArmErrorsError as refusal:
+        _log.error("guest_not_started", reason=str(refusal))  # noqa: TRY400 - a guest's failure, not a bug here
+    server = quiet_server(control.application(fabric, stop.set))
+    task = asyncio.create_task(server.serve(sockets=[_unix_socket(run / SOCKET)]))
+    ready()
+    _log.info("ready", socket=str(run / SOCKET))
+    await stop.wait()
+    server.should_exit = True
+    await task
+    follower.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await follower
+    await platform.close()
+    fabric.close()
+    (run / SOCKET).unlink(missing_ok=True)
+
+
+async def _follow(platform: PlatformServer, changed: asyncio.Event) -> None:
+    while True:
+        await changed.wait()
+        changed.clear()
+        await platform.follow()
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    previous = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(previous)
+    listener.listen(64)
+    listener.setblocking(False)
+    return listener
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another fabric process holds {path}"
+            raise AlreadyRunningError(msg) from None
+        yield

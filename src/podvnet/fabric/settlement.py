@@ -1,0 +1,156 @@
+"""A whole set of wanted resources against the present ones: what changes, or everything that is wrong with it.
+
+Pure: works on a copy of the world and returns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.internet_hosts import InternetHosts
+from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
+from podvnet.fabric.arm.resource_type import ResourceType
+from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
+from podvnet.fabric.arm.virtual_networks import VirtualNetworks
+from podvnet.fabric.arm.world import Document, World, shown
+from podvnet.model.arm_error import ArmError, ArmErrorsError
+from podvnet.model.resource_id import Scope, make, parse
+
+TYPES: dict[str, ResourceType] = {
+    each.full_type.lower(): each
+    for each in (InternetHosts(), VirtualNetworks(), NetworkInterfaces(), VirtualMachines())
+}
+"""In the order in which resources may refer to one another."""
+_ORDER = {full_type: position for position, full_type in enumerate(TYPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """One resource that is created, updated or deleted; ``details`` say which members change, for a person to read."""
+
+    action: str
+    id: str
+    type: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The world as it will be, and how it differs from the one before."""
+
+    world: World
+    changes: tuple[ResourceChange, ...]
+
+
+def settle_all(wanted: list[Document], world: World, removable: set[str]) -> Settlement:
+    """Settle a complete set of resources.
+
+    Args:
+        wanted: documents with full ids.
+        world: the present resources; not changed.
+        removable: keys of present resources that go when they are not wanted.
+
+    Raises:
+        ArmErrorsError: every resource that is refused, with its reason.
+    """
+    draft = world.copy()
+    errors: list[ArmError] = []
+    keys = {document["id"].lower() for document in wanted}
+    gone = sorted(removable - keys)
+    for key in gone:
+        draft.remove(key)
+    for document in sorted(wanted, key=_rank):
+        try:
+            draft.put(settle(document, draft))
+        except ArmError as error:
+            errors.append(error)
+    if not errors:
+        errors += _still_used(gone, world, draft)
+    if not errors:
+        try:
+            place_nics(draft)
+        except ArmError as error:
+            errors.append(error)
+    if errors:
+        raise ArmErrorsError(tuple(errors))
+    return Settlement(draft, changes_between(world, draft))
+
+
+def settle(document: Document, world: World) -> Document:
+    """Settle one document.
+
+    Raises:
+        ArmError: its type is unknown, or it is refused.
+    """
+    try:
+        resource = parse(document["id"])
+    except ValueError as problem:
+        raise ArmError("InvalidRequestContent", str(problem)) from None
+    found = TYPES.get(resource.type.lower())
+    if found is None:
+        known = ", ".join(each.full_type for each in TYPES.values())
+        raise ArmError(
+            "InvalidResourceType", f"{resource.type} is not a type this fabric knows ({known})", target=str(resource)
+        )
+    # Types may be written in any case; documents carry them as Azure spells them.
+    scope = Scope(resource.subscription, resource.resource_group)
+    resource = make(scope, found.full_type, *(name for _, name in resource.path))
+    return found.settle(resource, Fields(document, "", str(resource)), world)
+
+
+def changes_between(before: World, after: World) -> tuple[ResourceChange, ...]:
+    """List what differs, deletions first."""
+    changes = [
+        ResourceChange("delete", document["id"], document["type"])
+        for key, document in before.documents.items()
+        if key not in after.documents
+    ]
+    for key, document in after.documents.items():
+        old = before.documents.get(key)
+        if old is None:
+            changes.append(ResourceChange("create", document["id"], document["type"]))
+        elif old != document:
+            details = tuple(_differences(shown(old), shown(document), ""))
+            changes.append(ResourceChange("update", document["id"], document["type"], details))
+    return tuple(changes)
+
+
+def _still_used(gone: list[str], world: World, draft: World) -> Iterator[ArmError]:
+    """What the rest of the world, as it is to be, does not let go."""
+    for key in gone:
+        document = world.documents[key]
+        try:
+            TYPES[document["type"].lower()].check_removal(parse(document["id"]), draft)
+        except ArmError as error:
+            yield error
+
+
+def _rank(document: Document) -> int:
+    return _ORDER.get(document["type"].lower(), len(_ORDER))
+
+
+def _differences(old: Any, new: Any, path: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and _named(old) and _named(new):
+        return _differences({each["name"]: each for each in old}, {each["name"]: each for each in new}, path)
+    if old == new:
+        return []
+    if new is None:
+        return [f"- {path}"]
+    return [f"+ {path}" if old is None else f"~ {path}: {_short(old)} → {_short(new)}"]
+
+
+def _named(values: list[Any]) -> bool:
+    return all(isinstance(each, dict) and "name" in each for each in values)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

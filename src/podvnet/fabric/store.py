@@ -1,0 +1,82 @@
+"""The fabric's resources on disk: SQLite, one row a resource.
+
+The store is the truth about what should be; the kernel is made to agree with it at every start. A change and its
+carrying out in the kernel are one transaction: if the kernel refuses, the row is as before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from podvnet.fabric.arm.world import Document, World
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS resources (
+    key TEXT PRIMARY KEY,           -- the id in lower case
+    position INTEGER NOT NULL,      -- the order of creation
+    origin TEXT NOT NULL,           -- 'file' when a file declared it, 'api' when the API made it
+    document TEXT NOT NULL          -- JSON
+) STRICT;
+"""
+_VERSION = 1
+
+
+class Store:
+    """The database. For one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found not in {0, _VERSION}:
+            self._connection.close()
+            msg = f"{path} was written by another version of podvnet (schema {found}, this one knows {_VERSION})"
+            raise ValueError(msg)
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute(f"PRAGMA user_version={_VERSION}")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def load(self) -> tuple[World, dict[str, str]]:
+        """Read every resource; also the origin of each, by key."""
+        world, origins = World(), {}
+        for key, origin, text in self._connection.execute(
+            "SELECT key, origin, document FROM resources ORDER BY position"
+        ):
+            document: Document = json.loads(text)
+            world.put(document)
+            origins[key] = origin
+        return world, origins
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block writes, or nothing of it when it raises."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def write(self, documents: Iterable[Document], origin: str) -> None:
+        """Add or replace resources; one that is there keeps its position and origin."""
+        self._connection.executemany(
+            "INSERT INTO resources (key, position, origin, document)"
+            " VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM resources), ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET document = excluded.document",
+            ((document["id"].lower(), origin, json.dumps(document)) for document in documents),
+        )
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Take resources out."""
+        self._connection.executemany("DELETE FROM resources WHERE key = ?", ((key,) for key in keys))

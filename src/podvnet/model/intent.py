@@ -1,0 +1,93 @@
+"""What the virtual networks are meant to be: the input of every compiler in ``plan``.
+
+These values are resolved: every dynamic address has been chosen, every reference points at something that exists.
+They hold nothing of ARM's JSON and nothing of the kernel's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from podvnet.model.address import Address, Mac, Prefix
+from podvnet.model.limits import NIC_MTU
+from podvnet.model.resource_id import ResourceId
+from podvnet.model.subnet import Subnet
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualNetwork:
+    """A virtual network. ``number`` is small, stable and unique in the fabric."""
+
+    id: ResourceId
+    number: int
+    prefixes: tuple[Prefix, ...]
+    subnets: tuple[Subnet, ...]
+    dns_servers: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IpConfiguration:
+    """One private address of a NIC. ``outbound`` is the public address that default outbound access gave it."""
+
+    name: str
+    address: Address
+    primary: bool = False
+    outbound: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """A NIC. ``number`` is small, stable and unique in the fabric; the port's name and index come from it."""
+
+    id: ResourceId
+    number: int
+    mac: Mac
+    virtual_network: ResourceId
+    subnet: ResourceId
+    ip_configurations: tuple[IpConfiguration, ...]
+    ip_forwarding: bool = False
+    mtu: int = NIC_MTU
+
+    def primary(self, version: int = 4) -> IpConfiguration:
+        """The first ip-configuration of the IP version: the primary one comes first."""
+        return next(config for config in self.ip_configurations if config.address.version == version)
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """A VM. Its NICs are in the order of its network profile, the primary first."""
+
+    id: ResourceId
+    vm_id: str
+    location: str
+    size: str
+    nics: tuple[ResourceId, ...]
+    running: bool = True
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InternetHost:
+    """A simulated host of the internet: a public address that answers in the internet namespace."""
+
+    id: ResourceId
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Everything there should be, by resource id key."""
+
+    virtual_networks: dict[str, VirtualNetwork] = field(default_factory=dict)
+    nics: dict[str, NetworkInterface] = field(default_factory=dict)
+    machines: dict[str, VirtualMachine] = field(default_factory=dict)
+    internet_hosts: dict[str, InternetHost] = field(default_factory=dict)
+
+    def subnet_of(self, nic: NetworkInterface) -> Subnet:
+        """The subnet a NIC is in."""
+        network = self.virtual_networks[nic.virtual_network.key]
+        return next(subnet for subnet in network.subnets if subnet.id == nic.subnet)
+
+    def machine_nics(self, machine: VirtualMachine) -> tuple[NetworkInterface, ...]:
+        """The NICs of a VM, the primary first."""
+        return tuple(self.nics[nic.key] for nic in machine.nics)

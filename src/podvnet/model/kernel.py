@@ -1,0 +1,186 @@
+"""Objects of the Linux network stack as values: what a plan adds to a namespace or removes from it.
+
+A *program* is, for each namespace, the set of objects it should hold. Because the objects are plain values, a change
+is a set difference, its inverse is the same step backwards, and what the kernel really holds can be read back and
+compared. Interface indexes are chosen by us, never read back: so every object can be written down before the first
+packet of netlink is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+
+from podvnet.model.address import Address, Interface, Mac, Prefix
+from podvnet.model.limits import NIC_MTU
+
+MARKER = "text_"
+
+LOOPBACK = 1
+"""The index of ``lo`` in every namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNamespace:
+    """The namespace itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting below /proc/sys/net of the namespace, e.g. ``ipv4/ip_forward``."""
+
+    path: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Tables written as one nftables transaction.
+
+    Attributes:
+        tables: (family, name) of each table the text declares.
+        text: the declarations, without the elements of sets that :class:`Element` fills.
+    """
+
+    tables: tuple[tuple[str, str], ...]
+    text: str
+
+    @property
+    def marker(self) -> str:
+        """A name that stands for this text: written beside it, it tells which text the kernel holds."""
+        return MARKER + hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class VethPair:
+    """Two ends of a virtual cable: the near end here, the far end made in place in ``peer_namespace``.
+
+    Attributes:
+        proxy_arp: the near end answers ARP for every address that it can route to.
+        bridge: the index of the bridge the near end is a port of, or 0.
+        alias: what a person sees beside the name in ``ip link``.
+    """
+
+    name: str
+    index: int
+    mac: Mac
+    peer_namespace: str
+    peer_name: str
+    peer_index: int
+    peer_mac: Mac
+    mtu: int = NIC_MTU
+    proxy_arp: bool = False
+    bridge: int = 0
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """An interface, made elsewhere, is set up here."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An address of an interface. No route to its prefix comes with it; routes are objects of their own."""
+
+    index: int
+    interface: Interface
+
+
+class Scope(Enum):
+    """How far a route reaches."""
+
+    UNIVERSE = 0
+    LINK = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the main table. ``via`` need not be on a connected prefix (it is taken as on-link)."""
+
+    destination: Prefix
+    index: int
+    via: Address | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """Link when there is no next hop."""
+        return Scope.UNIVERSE if self.via else Scope.LINK
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A permanent neighbour entry."""
+
+    index: int
+    address: Address
+    mac: Mac
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeEntry:
+    """A static entry of a bridge's forwarding database: ``mac`` is behind the port ``index``."""
+
+    index: int
+    mac: Mac
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element of a set or map; key and data as the kernel holds them, each field padded to four bytes."""
+
+    family: str
+    table: str
+    set: str
+    key: bytes
+    data: bytes = b""
+
+
+KernelObject = (
+    NetworkNamespace
+    | Sysctl
+    | Ruleset
+    | VethPair
+    | LinkUp
+    | InterfaceAddress
+    | Route
+    | Neighbour
+    | BridgeEntry
+    | Element
+)
+
+Program = dict[str, frozenset[KernelObject]]
+"""What each namespace, by label, should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Add an object to a namespace, or remove it. Each step undoes the other."""
+
+    add: bool
+    namespace: str
+    object: KernelObject
+
+    def inverse(self) -> Step:
+        """The step that takes this one back."""
+        return Step(not self.add, self.namespace, self.object)
+
+
+def host_prefix(address: Address) -> Prefix:
+    """The prefix that holds one address only."""
+    return IPv4Network(address) if address.version == 4 else IPv6Network(address)
+
+
+def field_bytes(*parts: bytes) -> bytes:
+    """Concatenate the fields of a set key, each padded to four bytes as nf_tables wants them."""
+    return b"".join(part + bytes(-len(part) % 4) for part in parts)
+
+
+def index_bytes(index: int) -> bytes:
+    """An interface index as nf_tables compares it: 32 bits in the machine's byte order."""
+    return index.to_bytes(4, sys.byteorder)

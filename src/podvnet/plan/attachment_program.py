@@ -1,0 +1,125 @@
+"""What one pod's attachment is made of in the kernel, in each mode.
+
+The pod's side is the same in every mode: its address without a route to the subnet, a default route by the subnet's
+gateway, and a permanent neighbour for that gateway. So a pod never needs ARP, and whatever it sends is addressed to the
+gateway: the host decides what is near.
+
+The VM's side is a routed port (``transparent``) or a bridge port (``bridge``, ``tunnel``). In both, what the pod may
+send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.node_ruleset` checks; all else is dropped.
+"""
+
+from __future__ import annotations
+
+from podvnet.model.address import PLATFORM_MAC, Mac, mac_bytes
+from podvnet.model.attachment import BRIDGE_INDEX, Attachment, Mode, Node
+from podvnet.model.kernel import (
+    LOOPBACK,
+    BridgeEntry,
+    Element,
+    InterfaceAddress,
+    KernelObject,
+    LinkUp,
+    Neighbour,
+    Route,
+    Step,
+    VethPair,
+    field_bytes,
+    host_prefix,
+    index_bytes,
+)
+from podvnet.plan.node_ruleset import TABLE
+
+HOST = "host"
+POD = "pod"
+"""The labels of the two namespaces of an attachment."""
+
+ROUTED_MAC = Mac("aa:aa:aa:aa:aa:aa")
+"""The MAC of the host ends of routed pods."""
+
+_EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def attach_steps(attachment: Attachment, node: Node) -> tuple[Step, ...]:
+    """The steps of an attachment, in order: guard, host side, pod side."""
+    return (
+        *(Step(True, HOST, item) for item in guard(attachment)),
+        *(Step(True, HOST, item) for item in host_side(attachment, node)),
+        *(Step(True, POD, item) for item in pod_side(attachment)),
+    )
+
+
+def guard(attachment: Attachment) -> list[Element]:
+    """The elements that let the pod send and be found. IPv4; IPv6 elements go to sets of their own."""
+    index = index_bytes(attachment.link_index)
+    mac = mac_bytes(attachment.mac)
+    elements: list[Element] = []
+    for interface in attachment.addresses:
+        if interface.version != 4:
+            continue
+        address = interface.ip.packed
+        source = field_bytes(index, mac, address)
+        elements.append(Element("inet", TABLE, "pods4", address))
+        if attachment.mode is Mode.TRANSPARENT:
+            elements.append(Element("inet", TABLE, "sources4", source))
+            elements.append(Element("arp", TABLE, "sources4", source))
+            continue
+        elements.append(Element("bridge", TABLE, "sources4", source))
+        elements.append(Element("bridge", TABLE, "delivery4", address, mac))
+        if attachment.mode is Mode.BRIDGE:
+            elements.append(Element("bridge", TABLE, "local4", address, mac))
+        else:
+            elements.append(Element("bridge", TABLE, "tunnel_ports", index))
+    return elements
+
+
+def host_side(attachment: Attachment, node: Node) -> list[KernelObject]:
+    """The link and what leads to it on the VM."""
+    index = attachment.link_index
+    routed = attachment.mode is Mode.TRANSPARENT
+    objects: list[KernelObject] = [
+        VethPair(
+            name=attachment.link_name,
+            index=index,
+            mac=host_mac(attachment),
+            peer_namespace=POD,
+            peer_name=attachment.key.ifname,
+            peer_index=index,
+            peer_mac=attachment.mac,
+            mtu=attachment.mtu,
+            proxy_arp=routed,
+            bridge=0 if routed else BRIDGE_INDEX,
+            alias=attachment.label,
+        )
+    ]
+    if not routed:
+        objects.append(BridgeEntry(index, attachment.mac))
+    for interface in attachment.addresses:
+        address = interface.ip
+        if routed:
+            objects.append(Neighbour(index, address, attachment.mac))
+            objects.append(Route(host_prefix(address), index))
+        else:
+            # The VM itself reaches a pod as other pods do: by the bridge, or by way of the virtual network.
+            near = attachment.mac if attachment.mode is Mode.BRIDGE else PLATFORM_MAC
+            objects.append(Neighbour(BRIDGE_INDEX, address, near))
+    return objects
+
+
+def pod_side(attachment: Attachment) -> list[KernelObject]:
+    """What the pod's namespace is given."""
+    index = attachment.link_index
+    objects: list[KernelObject] = [LinkUp(LOOPBACK), LinkUp(index)]
+    mac = ROUTED_MAC if attachment.mode is Mode.TRANSPARENT else PLATFORM_MAC
+    for interface, gateway in zip(attachment.addresses, attachment.gateways, strict=True):
+        objects.append(InterfaceAddress(index, interface))
+        objects.append(Neighbour(index, gateway, mac))
+        objects.append(Route(host_prefix(gateway), index))
+        everywhere = type(interface.network)(_EVERYWHERE[interface.version])
+        objects.append(Route(everywhere, index, gateway))
+    return objects
+
+
+def host_mac(attachment: Attachment) -> Mac:
+    """The MAC of the host end."""
+    # Nobody addresses a bridge port by its MAC, but each must differ from the bridge's and from the pod's.
+    return ROUTED_MAC if attachment.mode is Mode.TRANSPARENT else Mac("fe" + attachment.mac[2:])

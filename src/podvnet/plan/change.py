@@ -1,0 +1,102 @@
+"""The difference of two programs, as ordered steps.
+
+Removals come first, in the reverse order of additions. Rules and the elements of sets are added before the links they
+speak of, and taken away after them: no interface is ever up without the rules that guard it.
+
+A link takes with it, at both its ends, what hangs on it: when a link is made anew, so is all of that. A namespace that
+goes takes all it holds, but only once its last user is gone; so a cable from it to a namespace that stays is removed
+by itself, for its name may be needed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from podvnet.model.kernel import (
+    BridgeEntry,
+    Element,
+    InterfaceAddress,
+    KernelObject,
+    LinkUp,
+    Neighbour,
+    NetworkNamespace,
+    Program,
+    Route,
+    Ruleset,
+    Step,
+    Sysctl,
+    VethPair,
+)
+
+_RANK: dict[type[KernelObject], int] = {
+    NetworkNamespace: 0,
+    Sysctl: 1,
+    Ruleset: 2,
+    Element: 3,
+    VethPair: 4,
+    LinkUp: 5,
+    InterfaceAddress: 6,
+    Neighbour: 7,
+    BridgeEntry: 7,
+    Route: 8,
+}
+
+_ON_LINKS = (LinkUp, InterfaceAddress, Neighbour, BridgeEntry, Route)
+
+
+def difference(old: Program, new: Program) -> tuple[Step, ...]:
+    """The steps that turn ``old`` into ``new``. A namespace that goes takes what it holds with it."""
+    removals: list[Step] = []
+    additions: list[Step] = []
+    cut = _cut(old, new)
+    for namespace in old.keys() | new.keys():
+        before, after = old.get(namespace, frozenset()), new.get(namespace, frozenset())
+        gone = before - after
+        if NetworkNamespace() in gone:
+            gone = frozenset(item for item in gone if _outlives(item, new))
+        anew = {item for item in before & after if _hangs_on(item, namespace, cut)}
+        additions += (Step(True, namespace, item) for item in (after - before) | anew)
+        removals += (Step(False, namespace, item) for item in gone | anew)
+    return ordered(removals, additions)
+
+
+def _cut(old: Program, new: Program) -> set[tuple[str, int]]:
+    """Namespace and index of every end of a cable that goes."""
+    cables = (
+        (namespace, item)
+        for namespace, before in old.items()
+        for item in before - new.get(namespace, frozenset())
+        if isinstance(item, VethPair)
+    )
+    return {end for place, pair in cables for end in ((place, pair.index), (pair.peer_namespace, pair.peer_index))}
+
+
+def _hangs_on(item: KernelObject, namespace: str, cut: set[tuple[str, int]]) -> bool:
+    return isinstance(item, _ON_LINKS) and (namespace, item.index) in cut
+
+
+def _outlives(item: KernelObject, new: Program) -> bool:
+    """Tell what of a namespace that goes must be removed by a step of its own."""
+    return isinstance(item, NetworkNamespace) or (isinstance(item, VethPair) and item.peer_namespace in new)
+
+
+def ordered(removals: Iterable[Step], additions: Iterable[Step]) -> tuple[Step, ...]:
+    """Removals, then additions, each in the order in which the kernel can take them."""
+    return (*sorted(removals, key=_order, reverse=True), *sorted(additions, key=_order))
+
+
+def _order(step: Step) -> tuple[int, str, int, int]:
+    item = step.object
+    depth = 0
+    if isinstance(item, Route):
+        depth = 2 - (item.via is None)  # a route that another's next hop is looked up by goes first
+    return _RANK[type(item)], step.namespace, depth, getattr(item, "index", 0)
+
+
+def merge(*programs: Program) -> Program:
+    """One program that holds everything of several."""
+    merged: dict[str, frozenset[KernelObject]] = {}
+    for program in programs:
+        for namespace, objects in program.items():
+            merged[namespace] = merged.get(namespace, frozenset()) | objects
+    return merged

@@ -1,0 +1,156 @@
+"""The rules podvnet keeps on a VM: what pods may send, what is masqueraded, what is bridged and what is routed.
+
+Written once; a pod's attachment only adds elements to hash sets. Default deny: of what comes in by a pod's link only
+the (link, MAC, address) tuples in ``sources4`` pass, so a pod cannot forge a MAC, an address or an ARP answer, and a
+link without elements is silent.
+
+Source of the translation: Azure document "Container networking overview": internet-bound traffic of pods is
+source-NATed to the primary address of the VM's NIC; typically that is everything not destined to the virtual network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
+from podvnet.model.address import IMDS_ADDRESS, PLATFORM_MAC, WIRESERVER_ADDRESS, Prefix
+from podvnet.model.attachment import LINK_PREFIX, Node
+from podvnet.model.kernel import Ruleset
+
+TABLE = "podvnet"
+
+PRIVATE_RANGES: tuple[Prefix, ...] = tuple(
+    IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+"""What Azure never routes to the internet. It holds most virtual networks, their peers and on-premises networks."""
+
+
+def node_ruleset(node: Node, bridge: str, *, pods_may_ask_platform: bool) -> Ruleset:
+    """The tables of a VM.
+
+    Args:
+        node: the VM.
+        bridge: the name of the software bridge, whether or not it exists.
+        pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP. DNS always passes.
+    """
+    primary = next(address for address in node.primary if address.version == 4)
+    refused = "" if pods_may_ask_platform else _PLATFORM_REFUSED
+    text = f"""
+table inet {TABLE} {{
+	counter spoofed {{ }}
+	counter metadata_refused {{ }}
+
+	# link, MAC, address: what each routed pod may send as
+	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	# the addresses of all pods
+	set pods4 {{ type ipv4_addr; }}
+	# destinations that see the pod's own address
+	set network4 {{ type ipv4_addr; flags interval; auto-merge; }}
+
+	chain from_pod {{
+		type filter hook prerouting priority raw; policy accept;
+		iifname != "{LINK_PREFIX}*" accept
+		iif . ether saddr . ip saddr @sources4 accept
+		counter name spoofed drop
+	}}
+
+	chain platform {{
+		type filter hook forward priority filter - 1; policy accept;
+		{refused}
+	}}
+
+	chain masquerade {{
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr @pods4 ip daddr != @network4 oifname {{ "{node.nic_name}", "{bridge}" }} snat ip to {primary}
+	}}
+}}
+table arp {TABLE} {{
+	counter spoofed {{ }}
+	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	chain from_pod {{
+		type filter hook input priority filter; policy accept;
+		iifname != "{LINK_PREFIX}*" accept
+		iif . arp saddr ether . arp saddr ip @sources4 accept
+		counter name spoofed drop
+	}}
+}}
+"""
+    return Ruleset((("inet", TABLE), ("arp", TABLE)), text)
+
+
+_PLATFORM_REFUSED = f"""ip saddr @pods4 ip daddr {IMDS_ADDRESS} counter name metadata_refused drop
+		ip saddr @pods4 ip daddr {WIRESERVER_ADDRESS} tcp dport {{ 80, 443, 32526 }} counter name metadata_refused drop"""
+
+
+def bridge_ruleset(node: Node) -> Ruleset:
+    """The table of the software bridge.
+
+    Frames from a pod are addressed to the gateway. What is for another pod of the bridge is readdressed to it; what is
+    for the subnet goes on to the virtual network; all else is lifted into the VM's own IP stack, where services,
+    masquerading and host ports are. Frames from the NIC carry the VM's MAC, as Azure delivers them, and are readdressed
+    to the pod. Frames to the NIC leave with the VM's MAC, as Azure demands; the answers to the VM's own ARP come back to it.
+    """
+    near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == 4)
+    mac = node.nic_mac
+    own = ", ".join(str(address) for address in node.primary if address.version == 4)
+    text = f"""
+table bridge {TABLE} {{
+	counter spoofed {{ }}
+
+	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	# every pod of the bridge, by address
+	map delivery4 {{ type ipv4_addr : ether_addr; }}
+	# those that are reached without the virtual network
+	map local4 {{ type ipv4_addr : ether_addr; }}
+	set tunnel_ports {{ type iface_index; }}
+
+	chain arrive {{
+		type filter hook prerouting priority dstnat; policy accept;
+		iifname "{node.nic_name}" goto from_network
+		iifname "{LINK_PREFIX}*" goto from_pod
+	}}
+	chain from_network {{
+		ether type ip ether daddr set ip daddr map @delivery4 accept
+		arp operation reply ether daddr set arp daddr ip map @delivery4 accept
+	}}
+	chain from_pod {{
+		ether type ip iif . ether saddr . ip saddr @sources4 goto pod_sends
+		ether type arp iif . ether saddr . arp saddr ip @sources4 iif . arp saddr ether . arp saddr ip @sources4 accept
+		counter name spoofed drop
+	}}
+	chain pod_sends {{
+		ip daddr != {{ {near} }} ether daddr set {mac} meta pkttype set host accept
+		iif @tunnel_ports ether daddr set {PLATFORM_MAC} accept
+		ip daddr {{ {own} }} ether daddr set {mac} meta pkttype set host accept
+		ether daddr set ip daddr map @local4 accept
+		ether daddr set {PLATFORM_MAC} accept
+	}}
+	chain leave {{
+		type filter hook postrouting priority srcnat; policy accept;
+		oifname != "{node.nic_name}" accept
+		ether type arp arp saddr ether set {mac} ether saddr set {mac} accept
+		ether saddr set {mac}
+	}}
+}}
+"""
+    return Ruleset((("bridge", TABLE),), text)
+
+
+def network_elements(prefixes: Iterable[Prefix]) -> str:
+    """The nft commands that make ``network4`` hold exactly these prefixes, in one transaction."""
+    listed = ", ".join(sorted({str(prefix) for prefix in prefixes if prefix.version == 4}))
+    add = f"add element inet {TABLE} network4 {{ {listed} }}\n" if listed else ""
+    return f"flush set inet {TABLE} network4\n{add}"
+
+
+def untranslated(node: Node, virtual_network: Iterable[Prefix], exceptions: Iterable[Prefix]) -> frozenset[Prefix]:
+    """The destinations that see a pod's own address.
+
+    Args:
+        node: the VM; its subnets always count.
+        virtual_network: the prefixes of the virtual network where they are known, else nothing: then every private
+            range counts, for a VM is told only its own subnets.
+        exceptions: what the operator adds (``nonMasquerade``).
+    """
+    known = tuple(virtual_network)
+    return frozenset({*node.subnets, *(known or PRIVATE_RANGES), *exceptions})

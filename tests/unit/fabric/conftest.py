@@ -1,0 +1,132 @@
+"""A network to ask about, and a caller that drives an ASGI application without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from podvnet.model.address import Mac
+from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface, VirtualMachine, VirtualNetwork
+from podvnet.model.resource_id import ResourceId, Scope, make
+from podvnet.model.subnet import Subnet
+
+SCOPE = Scope("11111111-2222-3333-4444-555555555555", "rg1")
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture
+def call() -> Callable[..., Reply]:
+    """``call(app, "GET", "/path?query", source=…, headers={…})`` → status, headers with lower-case names, body."""
+    return _call
+
+
+def _call(
+    app: ASGIApp, method: str, target: str, *, source: str = "10.1.0.4", headers: dict[str, str] | None = None
+) -> Reply:
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+        "client": (source, 50000),
+        "server": ("platform", 80),
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(run())
+    start = sent[0]
+    names = {name.decode(): value.decode() for name, value in start["headers"]}
+    return int(start["status"]), names, b"".join(message["body"] for message in sent[1:])
+
+
+def _nic(network: ResourceId, subnet: str, number: int, *addresses: str) -> NetworkInterface:
+    """Build a NIC; the configuration of its first address is the primary one."""
+    return NetworkInterface(
+        id=make(SCOPE, "Microsoft.Network/networkInterfaces", f"nic{number}"),
+        number=number,
+        mac=Mac(f"00:0d:3a:f8:06:e{number}"),
+        virtual_network=network,
+        subnet=network.child("subnets", subnet),
+        ip_configurations=tuple(
+            IpConfiguration(f"ipconfig{index}", ip_address(text), primary=index == 0)
+            for index, text in enumerate(addresses)
+        ),
+    )
+
+
+def _machine(name: str, *nics: NetworkInterface) -> VirtualMachine:
+    return VirtualMachine(
+        id=make(SCOPE, "Microsoft.Compute/virtualMachines", name),
+        vm_id=f"5c08b38e-4d57-4c23-ac45-00000000000{name[-1]}",
+        location="westeurope",
+        size="Standard_D4s_v5",
+        nics=tuple(nic.id for nic in nics),
+        tags=(("role", "node"), ("pool", "blue")),
+    )
+
+
+@pytest.fixture
+def intent() -> Intent:
+    """Two VMs: vm1 has a dual-stack NIC with two pod addresses and a second NIC, vm2 one NIC beside them."""
+    vnet = make(SCOPE, "Microsoft.Network/virtualNetworks", "vnet1")
+    subnets = (
+        Subnet(vnet.child("subnets", "nodes"), (IPv4Network("10.1.0.0/24"), IPv6Network("fd00:1::/64"))),
+        Subnet(vnet.child("subnets", "storage"), (IPv4Network("10.1.8.0/22"),)),
+    )
+    network = VirtualNetwork(vnet, 1, (IPv4Network("10.1.0.0/16"), IPv6Network("fd00:1::/56")), subnets)
+    nics = (
+        _nic(vnet, "nodes", 1, "10.1.0.4", "10.1.0.5", "fd00:1::4", "10.1.0.6", "fd00:1::5"),
+        _nic(vnet, "storage", 2, "10.1.8.4"),
+        _nic(vnet, "nodes", 3, "10.1.0.7", "10.1.0.8"),
+    )
+    machines = (_machine("vm1", nics[0], nics[1]), _machine("vm2", nics[2]))
+    return Intent(
+        virtual_networks={vnet.key: network},
+        nics={nic.id.key: nic for nic in nics},
+        machines={machine.id.key: machine for machine in machines},
+    )
+
+
+@pytest.fixture
+def vm1(intent: Intent) -> VirtualMachine:
+    return next(machine for machine in intent.machines.values() if machine.id.name == "vm1")
+
+
+@pytest.fixture
+def vm2(intent: Intent) -> VirtualMachine:
+    return next(machine for machine in intent.machines.values() if machine.id.name == "vm2")
+
+
+@pytest.fixture
+def lookup(vm1: VirtualMachine, vm2: VirtualMachine) -> Callable[[str], VirtualMachine | None]:
+    """Find a VM by the primary address of its primary NIC."""
+    return {"10.1.0.4": vm1, "10.1.0.7": vm2}.get
+
+
+@pytest.fixture
+def grown(intent: Intent) -> Intent:
+    """The same network after vm1's first NIC got one more address."""
+    key, nic = next((key, nic) for key, nic in intent.nics.items() if nic.number == 1)
+    more = (*nic.ip_configurations, IpConfiguration("ipconfig9", ip_address("10.1.0.9")))
+    return replace(intent, nics={**intent.nics, key: replace(nic, ip_configurations=more)})
