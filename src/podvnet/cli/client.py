@@ -67,7 +67,7 @@ def ask(method: str, path: str, body: Any = None, *, as_json: bool = False) -> A
         connection.close()
     if response.status >= http.client.BAD_REQUEST:
         errors = answer.get("errors", [])
-        what = "the resources are refused" if len(errors) > 1 else (errors[0]["message"] if errors else "refused")
+        what = f"{len(errors)} things are wrong" if len(errors) > 1 else (errors[0]["message"] if errors else "refused")
         raise FailureError(what, "", details=errors if len(errors) > 1 else (), as_json=as_json)
     return answer
 

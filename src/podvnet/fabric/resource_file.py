@@ -24,7 +24,8 @@ from podvnet.model.resource_id import Scope, make
 LOCATION = "local"
 _MEMBERS = {"subscription", "resourceGroup", "location", "resources"}
 # Source: Azure document "Naming rules and restrictions for Azure resources", Microsoft.Resources.
-_SEGMENT = re.compile(r"[\w().-]{0,89}[\w()-]")
+_GROUP = re.compile(r"[\w().-]{0,89}[\w()-]")
+_ANY = re.compile(r".*\S.*")
 
 
 class _JsonLoader(yaml.SafeLoader):
@@ -58,7 +59,7 @@ def parse(text: str, name: str) -> list[Document]:
     """Read the text of a file called ``name``; see :func:`read`."""
     try:
         content = yaml.load(text, _JsonLoader)  # noqa: S506 - a safe loader, less one type
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _one("InvalidRequestContent", f"{name}{place}: not YAML: {getattr(error, 'problem', error)}") from None
@@ -71,10 +72,10 @@ def parse(text: str, name: str) -> list[Document]:
         )
     defaults = Scope()
     scope = Scope(
-        _segment(content, "subscription", defaults.subscription, name),
-        _segment(content, "resourceGroup", defaults.resource_group, name),
+        _member(content, "subscription", defaults.subscription, name, _GROUP),
+        _member(content, "resourceGroup", defaults.resource_group, name, _GROUP),
     )
-    location = _segment(content, "location", LOCATION, name)
+    location = _member(content, "location", LOCATION, name, _ANY)
     documents, errors, seen = [], [], set()
     for position, item in enumerate(content["resources"]):
         try:
@@ -111,14 +112,10 @@ def _document(item: object, where: str, scope: Scope, location: str) -> Document
     return document
 
 
-def _segment(content: dict[str, Any], key: str, default: str, name: str) -> str:
-    """A member that becomes one part of every id."""
+def _member(content: dict[str, Any], key: str, default: str, name: str, pattern: re.Pattern[str]) -> str:
     value = content.get(key, default)
-    if not isinstance(value, str) or not _SEGMENT.fullmatch(value):
-        raise _one(
-            "InvalidRequestContent",
-            f"{name}: {key} must be a name of letters, digits, '_', '-', '.' and '()', not {value!r}",
-        )
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _one("InvalidRequestContent", f"{name}: {key} cannot be {value!r}")
     return value
 
 

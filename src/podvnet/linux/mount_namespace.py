@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from podvnet.linux import mount
+from podvnet.linux.error import KernelError
 from podvnet.linux.namespace import CLONE_NEWNS, unshare
 
 
@@ -20,6 +22,21 @@ def create(pin: Path, furnish: Callable[[], None]) -> None:
         OSError: nothing is pinned.
     """
     _private_directory(pin.parent)
+    processors = sorted(os.sched_getaffinity(0))
+    for processor in processors:
+        try:
+            _create(pin, furnish, processor)
+        except KernelError as error:
+            # The kernel lets a namespace be pinned only in an older one, and tells age by an id. Linux 6.18 hands ids
+            # out in batches a processor, so a younger namespace can have the lower id; on the processor where the
+            # present one was made it has not.
+            if error.errno != errno.EINVAL or processor == processors[-1]:
+                raise
+        else:
+            return
+
+
+def _create(pin: Path, furnish: Callable[[], None], processor: int) -> None:
     ready, pinned = threading.Event(), threading.Event()
     failure: list[BaseException] = []
     thread_id: list[int] = []
@@ -27,26 +44,34 @@ def create(pin: Path, furnish: Callable[[], None]) -> None:
     def build() -> None:
         # A thread may leave the others' mount namespace; it ends with this function, the namespace lives on by its pin.
         try:
+            os.sched_setaffinity(0, {processor})
             unshare(CLONE_NEWNS)
             mount.make_slave("/", recursive=True)
-            furnish()
             thread_id.append(threading.get_native_id())
-        except BaseException as error:  # noqa: BLE001 - carried to the caller, who raises it
+            ready.set()
+            pinned.wait()
+            if not failure:
+                furnish()
+        except BaseException as error:  # carried to the caller, who raises it
             failure.append(error)
         ready.set()
-        pinned.wait()
 
     builder = threading.Thread(target=build, name="mount-namespace")
     builder.start()
     ready.wait()
     try:
-        if failure:
-            raise failure[0]
-        pin.touch(mode=0o600)
-        mount.bind(f"/proc/self/task/{thread_id[0]}/ns/mnt", str(pin))
-    finally:
-        pinned.set()
-        builder.join()
+        if not failure:
+            pin.touch(mode=0o600)
+            mount.bind(f"/proc/self/task/{thread_id[0]}/ns/mnt", str(pin))
+    except OSError as error:
+        failure.append(error)
+    pinned.set()
+    builder.join()
+    if failure:
+        if exists(pin):
+            mount.unmount(str(pin))
+        pin.unlink(missing_ok=True)
+        raise failure[0]
 
 
 def exists(pin: Path) -> bool:

@@ -59,7 +59,7 @@ table inet {TABLE} {{
 		{refused}
 	}}
 
-	chain masquerade {{
+	chain translate {{
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr @pods4 ip daddr != @network4 oifname {{ "{node.nic_name}", "{bridge}" }} snat ip to {primary}
 	}}
