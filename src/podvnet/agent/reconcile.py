@@ -55,7 +55,7 @@ def reconcile(ledger: Ledger, wiring: Wiring, node: Node) -> Mended:
             _remove(ledger, wiring, row)
             released += 1
             continue
-        restored += wiring.restore(row.attachment, node)
+        restored += wiring.restore(row.attachment)
         known.append(row.attachment)
     sources = wiring.sources()
     for index, link in links.items():
@@ -67,7 +67,7 @@ def reconcile(ledger: Ledger, wiring: Wiring, node: Node) -> Mended:
             retired += 1
             continue
         ledger.adopt(attachment)
-        restored += wiring.restore(attachment, node)
+        restored += wiring.restore(attachment)
         known.append(attachment)
         adopted += 1
     strays = wiring.stray_elements(known)

@@ -115,7 +115,7 @@ class Verbs:
         descriptor = -1 if ipam_only else self._checked_sandbox(request, sandbox)
         found = self._ledger.find(key)
         if found is not None:
-            answer = self._again(found, node, descriptor, request)
+            answer = self._again(found, descriptor, request)
             if answer is not None:
                 return answer
         if not ipam_only:
@@ -123,7 +123,7 @@ class Verbs:
         attachment = self._allocate(request, key, node, descriptor)
         try:
             if not ipam_only:
-                self._wiring.build(attachment, node, descriptor)
+                self._wiring.build(attachment, descriptor)
             result = _merged(request, _result(attachment, request, ipam_only=ipam_only))
             answer = render(result, request.config.cni_version)
         except KernelError as error:
@@ -137,11 +137,11 @@ class Verbs:
         self._ledger.publish(attachment.number, result.to_json())
         return answer
 
-    def _again(self, row: Row, node: Node, sandbox: int, request: Request) -> bytes | None:
+    def _again(self, row: Row, sandbox: int, request: Request) -> bytes | None:
         """Answer an ADD that was answered before, if everything is still as it was; else take the old one down."""
         whole = row.state is State.ATTACHED and (
             row.ipam_only
-            or (row.sandbox_id == _identity_text(sandbox) and not self._wiring.faults(row.attachment, node, sandbox))
+            or (row.sandbox_id == _identity_text(sandbox) and not self._wiring.faults(row.attachment, sandbox))
         )
         if whole and row.result:
             return render(Result.from_json(row.result), request.config.cni_version)
@@ -245,7 +245,7 @@ class Verbs:
     # -- CHECK, GC, STATUS
 
     def _check(self, request: Request, sandbox: int | None) -> None:
-        node = self._ready()
+        self._ready()
         key = key_of(request)
         row = self._ledger.find(key)
         if row is None or row.state is not State.ATTACHED:
@@ -260,7 +260,7 @@ class Verbs:
             )
         if row.ipam_only:
             return
-        faults = self._wiring.faults(row.attachment, node, self._checked_sandbox(request, sandbox))
+        faults = self._wiring.faults(row.attachment, self._checked_sandbox(request, sandbox))
         if faults:
             raise CniError(Code.CHECK_FAILED, f"{key}: missing {'; missing '.join(faults)}", "recreate the pod")
 

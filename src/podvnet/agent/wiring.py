@@ -17,7 +17,7 @@ from podvnet.linux.observation import Observation
 from podvnet.linux.reaper import GROUP, Reaper
 from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac
-from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, Mode, Node
+from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, Mode
 from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
 from podvnet.plan.node_ruleset import TABLE
@@ -38,14 +38,14 @@ class Wiring:
         self._executor = executor
         self._reaper = reaper
 
-    def build(self, attachment: Attachment, node: Node, sandbox: int) -> None:
+    def build(self, attachment: Attachment, sandbox: int) -> None:
         """Make an attachment, wholly or not at all. ``sandbox`` is the pod's open namespace.
 
         Raises:
             KernelError: what was refused.
         """
         with self._executor.lent(POD, sandbox):
-            self._executor.apply(attach_steps(attachment, node))
+            self._executor.apply(attach_steps(attachment))
 
     def take_down(self, attachment: Attachment, sandbox: int | None) -> None:
         """Cut a pod off and let its link be deleted soon. What is gone already is no error.
@@ -77,11 +77,11 @@ class Wiring:
                 if error is not None and not error.is_gone:
                     raise error
 
-    def faults(self, attachment: Attachment, node: Node, sandbox: int | None) -> list[str]:
+    def faults(self, attachment: Attachment, sandbox: int | None) -> list[str]:
         """What of an attachment is missing, in words; nothing when it is whole."""
         host = Observation(self._executor.door(HOST))
         missing: list[tuple[str, KernelObject]] = [
-            ("on the VM", item) for item in host.missing([*guard(attachment), *host_side(attachment, node)])
+            ("on the VM", item) for item in host.missing([*guard(attachment), *host_side(attachment)])
         ]
         if sandbox is not None:
             with self._executor.lent(POD, sandbox):
@@ -121,10 +121,10 @@ class Wiring:
         """Remove elements from their sets."""
         self._executor.apply(tuple(Step(False, HOST, element) for element in elements), converge=True)
 
-    def restore(self, attachment: Attachment, node: Node) -> int:
+    def restore(self, attachment: Attachment) -> int:
         """Put back what is missing of an attachment on the VM's side, its link apart; return how much that was."""
         host = Observation(self._executor.door(HOST))
-        wanted = [*guard(attachment), *host_side(attachment, node)[1:]]
+        wanted = [*guard(attachment), *host_side(attachment)[1:]]
         missing = host.missing(wanted)
         self._executor.apply(tuple(Step(True, HOST, item) for item in missing), converge=True)
         return len(missing)

@@ -22,6 +22,7 @@ DIRECTORY = Path("/run/netns")
 
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
+CLONE_FS = 0x00000200
 _NS_GET_NSTYPE = 0xB703
 _SELF = "/proc/thread-self/ns/net"
 

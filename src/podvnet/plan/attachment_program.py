@@ -11,7 +11,7 @@ send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.n
 from __future__ import annotations
 
 from podvnet.model.address import PLATFORM_MAC, Mac, mac_bytes
-from podvnet.model.attachment import BRIDGE_INDEX, Attachment, Mode, Node
+from podvnet.model.attachment import BRIDGE_INDEX, Attachment, Mode
 from podvnet.model.kernel import (
     LOOPBACK,
     BridgeEntry,
@@ -39,11 +39,11 @@ ROUTED_MAC = Mac("aa:aa:aa:aa:aa:aa")
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def attach_steps(attachment: Attachment, node: Node) -> tuple[Step, ...]:
+def attach_steps(attachment: Attachment) -> tuple[Step, ...]:
     """The steps of an attachment, in order: guard, host side, pod side."""
     return (
         *(Step(True, HOST, item) for item in guard(attachment)),
-        *(Step(True, HOST, item) for item in host_side(attachment, node)),
+        *(Step(True, HOST, item) for item in host_side(attachment)),
         *(Step(True, POD, item) for item in pod_side(attachment)),
     )
 
@@ -72,7 +72,7 @@ def guard(attachment: Attachment) -> list[Element]:
     return elements
 
 
-def host_side(attachment: Attachment, node: Node) -> list[KernelObject]:
+def host_side(attachment: Attachment) -> list[KernelObject]:
     """The link and what leads to it on the VM."""
     index = attachment.link_index
     routed = attachment.mode is Mode.TRANSPARENT
@@ -99,9 +99,9 @@ def host_side(attachment: Attachment, node: Node) -> list[KernelObject]:
             objects.append(Neighbour(index, address, attachment.mac))
             objects.append(Route(host_prefix(address), index))
         else:
-            # The VM itself reaches a pod as other pods do: by the bridge, or by way of the virtual network.
-            near = attachment.mac if attachment.mode is Mode.BRIDGE else PLATFORM_MAC
-            objects.append(Neighbour(BRIDGE_INDEX, address, near))
+            # What the VM forwards to a pod (answers from the internet) has sources the virtual network would refuse,
+            # so it goes straight to the pod in both modes.
+            objects.append(Neighbour(BRIDGE_INDEX, address, attachment.mac))
     return objects
 
 

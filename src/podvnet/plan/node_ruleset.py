@@ -85,9 +85,10 @@ _PLATFORM_REFUSED = f"""ip saddr @pods4 ip daddr {IMDS_ADDRESS} counter name met
 def bridge_ruleset(node: Node) -> Ruleset:
     """The table of the software bridge.
 
-    Frames from a pod are addressed to the gateway. What is for another pod of the bridge is readdressed to it; what is
-    for the subnet goes on to the virtual network; all else is lifted into the VM's own IP stack, where services,
-    masquerading and host ports are. Frames from the NIC carry the VM's MAC, as Azure delivers them, and are readdressed
+    Frames from a pod are addressed to the gateway. What is for the VM itself, or for another pod of the bridge, is
+    readdressed to it (in the mode ``tunnel`` only what is for the VM: its probes must work whatever rules the network
+    has); what is for the subnet goes on to the virtual network; all else is lifted into the VM's own IP stack, where
+    services, masquerading and host ports are. Frames from the NIC carry the VM's MAC, as Azure delivers them, and are readdressed
     to the pod. Frames to the NIC leave with the VM's MAC, as Azure demands; the answers to the VM's own ARP come back to it.
     """
     near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == 4)
@@ -120,8 +121,8 @@ table bridge {TABLE} {{
 	}}
 	chain pod_sends {{
 		ip daddr != {{ {near} }} ether daddr set {mac} meta pkttype set host accept
-		iif @tunnel_ports ether daddr set {PLATFORM_MAC} accept
 		ip daddr {{ {own} }} ether daddr set {mac} meta pkttype set host accept
+		iif @tunnel_ports ether daddr set {PLATFORM_MAC} accept
 		ether daddr set ip daddr map @local4 accept
 		ether daddr set {PLATFORM_MAC} accept
 	}}

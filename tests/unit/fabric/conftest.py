@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from podvnet.fabric import resource_file
+from podvnet.fabric.arm.world import Document, World
+from podvnet.fabric.settlement import settle, settle_all
 from podvnet.model.address import Mac
+from podvnet.model.arm_error import ArmError
 from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.resource_id import ResourceId, Scope, make
 from podvnet.model.subnet import Subnet
@@ -130,3 +134,89 @@ def grown(intent: Intent) -> Intent:
     key, nic = next((key, nic) for key, nic in intent.nics.items() if nic.number == 1)
     more = (*nic.ip_configurations, IpConfiguration("ipconfig9", ip_address("10.1.0.9")))
     return replace(intent, nics={**intent.nics, key: replace(nic, ip_configurations=more)})
+
+
+_FILE = """
+resources:
+- type: Microsoft.Network/virtualNetworks
+  name: hub
+  properties:
+    addressSpace: {addressPrefixes: [10.0.0.0/16, "fd00::/56"]}
+    subnets:
+    - {name: front, properties: {addressPrefix: 10.0.0.0/24}}
+    - {name: tiny, properties: {addressPrefix: 10.0.1.0/29}}
+    - {name: dual, properties: {addressPrefixes: ["fd00::/64", 10.0.2.0/24]}}
+    - {name: quiet, properties: {addressPrefix: 10.0.3.0/24, defaultOutboundAccess: false}}
+- type: Microsoft.Network/virtualNetworks
+  name: spoke
+  properties:
+    addressSpace: {addressPrefixes: [10.9.0.0/16]}
+    subnets: [{name: front, properties: {addressPrefix: 10.9.0.0/24}}]
+- type: Microsoft.Network/networkInterfaces
+  name: web
+  properties:
+    ipConfigurations:
+    - {name: a, properties: {primary: true, subnet: {id: virtualNetworks/hub/subnets/front}}}
+    - {name: b, properties: {subnet: {id: virtualNetworks/hub/subnets/front}}}
+    - name: c
+      properties:
+        subnet: {id: virtualNetworks/hub/subnets/front}
+        privateIPAllocationMethod: Static
+        privateIPAddress: 10.0.0.10
+- type: Microsoft.Network/networkInterfaces
+  name: db
+  properties:
+    ipConfigurations: [{name: a, properties: {subnet: {id: virtualNetworks/hub/subnets/front}}}]
+- type: Microsoft.Network/networkInterfaces
+  name: spare
+  properties:
+    ipConfigurations: [{name: a, properties: {subnet: {id: virtualNetworks/hub/subnets/front}}}]
+- type: Microsoft.Compute/virtualMachines
+  name: one
+  properties: {networkProfile: {networkInterfaces: [{id: networkInterfaces/web}]}}
+- type: Microsoft.Compute/virtualMachines
+  name: two
+  properties: {networkProfile: {networkInterfaces: [{id: networkInterfaces/db}]}}
+- type: Podvnet.Fabric/internetHosts
+  name: example
+  properties: {address: 198.51.100.7}
+"""
+
+
+@pytest.fixture
+def declared() -> list[Document]:
+    """The resources of a small file.
+
+    hub has the subnets front, tiny (/29), dual (both IP versions) and quiet (no default outbound); spoke has front.
+    In hub's front are web (10.0.0.4, .5 and, static, .10) on the VM one, db (.6) on the VM two, and spare (.7).
+    """
+    return resource_file.parse(_FILE, "test.yaml")
+
+
+@pytest.fixture
+def world(declared: list[Document]) -> World:
+    """The settled world of ``declared``."""
+    return settle_all(declared, World(), set()).world
+
+
+@pytest.fixture
+def document() -> Callable[..., Document]:
+    """``document(type, name, properties, …)`` → a resource as a client would send it."""
+
+    def make_document(full_type: str, name: str, properties: object, **members: object) -> Document:
+        head = {"id": str(make(Scope(), full_type, name)), "name": name, "type": full_type, "location": "local"}
+        return head | {"properties": properties} | members
+
+    return make_document
+
+
+@pytest.fixture
+def refusal() -> Callable[[Document, World], ArmError]:
+    """The error that a document is refused with."""
+
+    def refused(document: Document, world: World) -> ArmError:
+        with pytest.raises(ArmError) as caught:
+            settle(document, world)
+        return caught.value
+
+    return refused

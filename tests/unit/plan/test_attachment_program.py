@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
 from podvnet.model.address import PLATFORM_MAC, Mac, mac_bytes
-from podvnet.model.attachment import BRIDGE_INDEX, Attachment, AttachmentKey, Mode, Node
+from podvnet.model.attachment import BRIDGE_INDEX, Attachment, AttachmentKey, Mode
 from podvnet.model.kernel import Element, InterfaceAddress, Neighbour, Route, VethPair, field_bytes, index_bytes
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard
-
-NODE = Node(
-    nic_name="eth0",
-    nic_index=2,
-    nic_mac=Mac("00:0d:3a:00:00:01"),
-    primary=(ip_address("10.1.0.4"),),
-    subnets=(ip_network("10.1.0.0/24"),),
-    mtu=1500,
-)
 
 
 def attachment(mode: Mode) -> Attachment:
@@ -71,7 +62,7 @@ def test_guard(mode: Mode, expected: set[tuple[str, str, bytes]]) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_guard_stands_before_the_link(mode: Mode) -> None:
-    steps = attach_steps(attachment(mode), NODE)
+    steps = attach_steps(attachment(mode))
     assert all(step.add for step in steps)
     kinds = [type(step.object) for step in steps]
     assert max(at for at, kind in enumerate(kinds) if kind is Element) < kinds.index(VethPair)
@@ -80,7 +71,7 @@ def test_the_guard_stands_before_the_link(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_pod_never_gets_a_connected_route(mode: Mode) -> None:
-    pod = [step.object for step in attach_steps(attachment(mode), NODE) if step.namespace == POD]
+    pod = [step.object for step in attach_steps(attachment(mode)) if step.namespace == POD]
     routes = {(str(each.destination), str(each.via)) for each in pod if isinstance(each, Route)}
     assert routes == {
         ("10.1.0.1/32", "None"),
@@ -102,7 +93,7 @@ def test_a_pod_never_gets_a_connected_route(mode: Mode) -> None:
     ],
 )
 def test_how_the_vm_reaches_a_pod(mode: Mode, index: int, mac: str) -> None:
-    host = [step.object for step in attach_steps(attachment(mode), NODE) if step.namespace == HOST]
+    host = [step.object for step in attach_steps(attachment(mode)) if step.namespace == HOST]
     assert {(each.index, each.mac) for each in host if isinstance(each, Neighbour)} == {(index, mac)}
     cable = next(each for each in host if isinstance(each, VethPair))
     assert cable.proxy_arp == (mode is Mode.TRANSPARENT)
@@ -113,7 +104,7 @@ def test_how_the_vm_reaches_a_pod(mode: Mode, index: int, mac: str) -> None:
 
 def test_each_end_has_a_mac_of_its_own() -> None:
     for mode in Mode:
-        made = attach_steps(attachment(mode), NODE)
+        made = attach_steps(attachment(mode))
         cable = next(step.object for step in made if isinstance(step.object, VethPair))
         assert cable.mac != cable.peer_mac
 
