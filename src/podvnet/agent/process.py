@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import json
 import os
 import resource
 import signal
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +90,7 @@ class Agent:
             rest=settings.rest,
             refresh=self._refresher.ask_now,
         )
-        self._server = Server(settings.run / SOCKET, self._verbs)
+        self._server = Server(settings.run / SOCKET, self._verbs, self._report)
         self._inventory: Inventory | None = None
 
     def serve(self) -> None:
@@ -162,6 +164,42 @@ class Agent:
         if self._standing.node is None:
             _notify_ready()
         self._standing.node = node
+
+    def _report(self) -> bytes:
+        """How the agent stands, as JSON."""
+        node = self._standing.node
+        count = self._ledger.count(time.monotonic(), self._settings.rest)
+        return json.dumps(
+            {
+                "ready": node is not None,
+                "reason": "" if node else self._standing.reason,
+                "remedy": "" if node else self._standing.remedy,
+                "nic": None
+                if node is None
+                else {
+                    "name": node.nic_name,
+                    "mac": node.nic_mac,
+                    "primary": [str(each) for each in node.primary],
+                    "subnets": [str(each) for each in node.subnets],
+                    "mtu": node.mtu,
+                },
+                "pool": {"total": count.total, "held": count.held, "resting": count.resting, "free": count.free},
+                "attachments": [
+                    {
+                        "network": row.attachment.key.network,
+                        "container": row.attachment.key.container,
+                        "ifname": row.attachment.key.ifname,
+                        "state": row.state,
+                        "mode": "" if row.ipam_only else row.attachment.mode,
+                        "addresses": [str(each.ip) for each in row.attachment.addresses],
+                        "link": "" if row.ipam_only else row.attachment.link_name,
+                        "pod": row.pod,
+                    }
+                    for row in self._ledger.rows()
+                ],
+                "dropped": self._egress.counters(),
+            }
+        ).encode()
 
     def _look_again(self) -> None:
         self._refresher.ask_now()

@@ -28,6 +28,9 @@ from podvnet.plugin.error import CniError, Code
 from podvnet.plugin.frame import RequestBuffer, decode_request, encode_reply
 from podvnet.plugin.request import Command, Request, parse_request
 
+QUERY = "PODVNET_QUERY"
+"""A request with this variable asks how the agent stands. The shim forwards no such variable from a runtime."""
+
 _CHUNK = 65536
 _PATIENCE = 5.0
 """Seconds an ADD waits for the platform to name more addresses."""
@@ -84,10 +87,12 @@ class Server:
     Args:
         path: of the socket; only root may open it.
         verbs: serve the requests.
+        report: says how the agent stands, for requests with the variable :data:`QUERY`.
     """
 
-    def __init__(self, path: Path, verbs: Verbs) -> None:
+    def __init__(self, path: Path, verbs: Verbs, report: Callable[[], bytes]) -> None:
         self._path = path
+        self._report = report
         self._verbs = verbs
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(path)
@@ -216,7 +221,11 @@ class Server:
         if connection not in self._open:
             return
         try:
-            request = parse_request(*decode_request(body))
+            environment, stdin = decode_request(body)
+            if QUERY in environment:
+                self._answer(connection, 0, self._report())
+                return
+            request = parse_request(environment, stdin)
         except CniError as error:
             self._answer(connection, 1, error.render())
             return

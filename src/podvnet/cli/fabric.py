@@ -143,7 +143,12 @@ def down(as_json: bool) -> None:
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show the virtual networks and VMs, and whether they are healthy."""
+    """Show what is there and whether it is healthy: the fabric, or on a VM the plug-in's agent."""
+    from podvnet.cli import agent_status
+
+    if agent_status.present() and not client.running():
+        agent_status.show(as_json=as_json)
+        return
     found = client.ask("GET", "/status", as_json=as_json)
     if as_json:
         print_json(found)

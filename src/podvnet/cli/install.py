@@ -228,13 +228,27 @@ def _stop_agent() -> None:
     if Path("/run/systemd/system").is_dir() and UNIT.exists():
         subprocess.run(["systemctl", "stop", "podvnet-agent"], check=False, capture_output=True)
         return
+    process = _agent_process()
+    if process is None:
+        return
+    with contextlib.suppress(ProcessLookupError), contextlib.closing(_pidfd(process)) as ended:
+        os.kill(process, signal.SIGTERM)
+        select.select([ended.fileno()], [], [], 10.0)
+
+
+def signal_agent() -> bool:
+    """Tell the agent to look again (SIGHUP); return whether there is one."""
+    process = _agent_process()
+    if process is None:
+        return False
+    os.kill(process, signal.SIGHUP)
+    return True
+
+
+def _agent_process() -> int | None:
     lock = RUN / "agent.lock"
     text = lock.read_text(encoding="ascii").strip() if lock.exists() else ""
-    if not text.isdigit() or not _holds(int(text), lock):
-        return
-    with contextlib.suppress(ProcessLookupError), contextlib.closing(_pidfd(int(text))) as ended:
-        os.kill(int(text), signal.SIGTERM)
-        select.select([ended.fileno()], [], [], 10.0)
+    return int(text) if text.isdigit() and _holds(int(text), lock) else None
 
 
 def _holds(process: int, lock: Path) -> bool:

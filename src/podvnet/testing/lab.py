@@ -102,11 +102,19 @@ class Lab:
     def command(self, vm: str, *argv: str) -> list[str]:
         """The command line that runs ``argv`` in a VM."""
         where = namespace.path(names.MACHINE_PREFIX + vm)
-        return ["nsenter", f"--net={where}", f"--mount={self.pin(vm)}", "--", *argv]
+        return ["/usr/bin/nsenter", f"--net={where}", f"--mount={self.pin(vm)}", "--", *argv]
 
     def inside(self, vm: str, *argv: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program in a VM."""
         return execute(*self.command(vm, *argv), check=check, stdin=stdin)
+
+    def execute_inside(
+        self, vm: str, argv: list[str], environment: dict[str, str], stdin: bytes
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program in a VM with just this environment, its input and output as bytes."""
+        return subprocess.run(
+            self.command(vm, *argv), env=environment, input=stdin, capture_output=True, timeout=_TIMEOUT, check=False
+        )
 
     def install(self, vm: str, *options: str) -> None:
         """Install the plug-in on a VM anew, with options."""
@@ -139,6 +147,11 @@ class Lab:
     def status(self) -> dict[str, Any]:
         """What ``podvnet status --json`` says."""
         found: dict[str, Any] = json.loads(podvnet("status", "--json").stdout)
+        return found
+
+    def agent_status(self, vm: str) -> dict[str, Any]:
+        """What a VM's agent says of itself."""
+        found: dict[str, Any] = json.loads(self.inside(vm, *PODVNET, "status", "--json").stdout)
         return found
 
     def dropped(self, counter: str, network: str = "hub") -> int:

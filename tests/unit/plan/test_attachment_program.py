@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from podvnet.model.address import PLATFORM_MAC, Mac, mac_bytes
+from podvnet.model.address import Mac, mac_bytes
 from podvnet.model.attachment import BRIDGE_INDEX, Attachment, AttachmentKey, Mode
 from podvnet.model.kernel import Element, InterfaceAddress, Neighbour, Route, VethPair, field_bytes, index_bytes
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard
@@ -84,17 +84,9 @@ def test_a_pod_never_gets_a_connected_route(mode: Mode) -> None:
     assert {str(each.address) for each in pod if isinstance(each, Neighbour)} == {"10.1.0.1", "fd00::1"}
 
 
-@pytest.mark.parametrize(
-    ("mode", "index", "mac"),
-    [
-        pytest.param(Mode.TRANSPARENT, attachment(Mode.BRIDGE).link_index, "0a:58:0a:01:00:05", id="by its own link"),
-        pytest.param(Mode.BRIDGE, BRIDGE_INDEX, "0a:58:0a:01:00:05", id="by the bridge"),
-        pytest.param(Mode.TUNNEL, BRIDGE_INDEX, PLATFORM_MAC, id="by way of the virtual network"),
-    ],
-)
-def test_how_the_vm_reaches_a_pod(mode: Mode, index: int, mac: str) -> None:
+@pytest.mark.parametrize("mode", list(Mode))
+def test_how_the_vm_reaches_a_pod(mode: Mode) -> None:
     host = [step.object for step in attach_steps(attachment(mode)) if step.namespace == HOST]
-    assert {(each.index, each.mac) for each in host if isinstance(each, Neighbour)} == {(index, mac)}
     cable = next(each for each in host if isinstance(each, VethPair))
     assert cable.proxy_arp == (mode is Mode.TRANSPARENT)
     assert cable.bridge == (0 if mode is Mode.TRANSPARENT else BRIDGE_INDEX)

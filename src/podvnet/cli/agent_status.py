@@ -1,0 +1,78 @@
+"""How the agent of this VM stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from podvnet.cli.output import FailureError, print_json, print_table
+
+SOCKET = Path("/run/podvnet/agent.sock")
+_TIMEOUT = 10.0
+
+
+def present() -> bool:
+    """Tell whether an agent has served here since the last boot."""
+    return SOCKET.exists()
+
+
+def ask() -> dict[str, Any]:
+    """Ask the agent.
+
+    Raises:
+        OSError: it does not answer.
+    """
+    from podvnet.agent.server import QUERY
+    from podvnet.plugin.frame import call
+
+    _, answer = call(str(SOCKET), {QUERY: "status"}, b"", timeout=_TIMEOUT)
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+def show(*, as_json: bool) -> None:
+    """Print how the agent stands; fail when it cannot serve.
+
+    Raises:
+        FailureError: it does not answer, or says that it cannot attach pods.
+    """
+    try:
+        found = ask()
+    except OSError as error:
+        raise FailureError(
+            f"the agent does not answer at {SOCKET}: {error}",
+            "systemctl start podvnet-agent, or `podvnet install`",
+            as_json=as_json,
+        ) from None
+    if as_json:
+        print_json(found)
+        return
+    pool, nic = found["pool"], found["nic"]
+    if nic:
+        click.echo(f"NIC {nic['name']} {nic['mac']}, primary {', '.join(nic['primary'])}, MTU {nic['mtu']}")
+    click.echo(f"pool {pool['total']} addresses: {pool['held']} held, {pool['resting']} resting, {pool['free']} free")
+    print_table(
+        "Attachments",
+        ["network", "container", "interface", "state", "mode", "addresses", "link", "pod"],
+        (
+            (
+                each["network"],
+                each["container"][:12],
+                each["ifname"],
+                each["state"],
+                each["mode"] or "addresses only",
+                ", ".join(each["addresses"]),
+                each["link"],
+                each["pod"],
+            )
+            for each in found["attachments"]
+        ),
+    )
+    refused = {name: count for name, count in found["dropped"].items() if count}
+    if refused:
+        click.echo("dropped: " + ", ".join(f"{name} {count}" for name, count in refused.items()))
+    if not found["ready"]:
+        raise FailureError(found["reason"], found["remedy"])

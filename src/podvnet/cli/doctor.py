@@ -1,0 +1,183 @@
+"""``podvnet doctor``: what this machine offers, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from podvnet.cli import agent_status, client
+from podvnet.cli.fabric import json_option
+from podvnet.cli.output import FailureError, print_json
+
+_OK, _NOTE, _BAD = "ok", "note", "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: how it is, and what to do when it is not well."""
+
+    subject: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Let the agent ask the platform anew and mend what differs.")
+@json_option
+def doctor(repair: bool, as_json: bool) -> None:
+    """Check what this machine offers and what is wrong. Changes nothing without --repair."""
+    if repair:
+        _repair(as_json=as_json)
+    findings = [finding for look in _LOOKS for finding in look()]
+    if as_json:
+        print_json([asdict(each) for each in findings])
+    else:
+        for each in findings:
+            colour = {"ok": "green", "note": "yellow", "bad": "red"}[each.state]
+            click.echo(f"{click.style(each.state.ljust(4), fg=colour)}  {each.subject}: {each.found}")
+            if each.remedy:
+                click.echo(f"      → {each.remedy}")
+    bad = [each for each in findings if each.state == _BAD]
+    if bad and not as_json:
+        raise FailureError(f"{len(bad)} things are wrong", "the arrows above say what to do")
+    if bad:
+        raise SystemExit(1)
+
+
+def _repair(*, as_json: bool) -> None:
+    from podvnet.cli.install import signal_agent
+
+    if not signal_agent():
+        raise FailureError("there is no agent to repair anything", "`podvnet install` starts one", as_json=as_json)
+
+
+def _namespaces() -> Iterator[Finding]:
+    from podvnet.linux import sandbox
+
+    obstacle = "" if sandbox.inside() else sandbox.obstacle()
+    who = "root" if os.geteuid() == 0 else "an ordinary user, in a user namespace"
+    if obstacle:
+        yield Finding("namespaces", _BAD, obstacle, "without them no network can be made on this machine")
+    else:
+        yield Finding("namespaces", _OK, f"can be made, as {who}")
+
+
+def _nftables() -> Iterator[Finding]:
+    from podvnet.linux import ruleset
+
+    reason = ruleset.available()
+    if reason:
+        yield Finding("nftables", _BAD, reason, "apt-get install nftables")
+    else:
+        yield Finding("nftables", _OK, "libnftables is there")
+
+
+def _programs() -> Iterator[Finding]:
+    for name, package in (("unshare", "util-linux"), ("nsenter", "util-linux")):
+        where = shutil.which(name)
+        if where:
+            yield Finding(name, _OK, where)
+        else:
+            yield Finding(name, _BAD, "not found", f"apt-get install {package}")
+
+
+def _shim() -> Iterator[Finding]:
+    from podvnet.plugin.shim import compiled_path
+
+    if compiled_path().exists():
+        yield Finding("shim", _OK, f"compiled, {compiled_path().stat().st_size // 1024} KiB")
+    else:
+        yield Finding(
+            "shim",
+            _NOTE,
+            "not compiled: the Python twin is used, 20 times slower to start",
+            "install gcc and musl-tools, then python hatch_build.py",
+        )
+
+
+def _fabric() -> Iterator[Finding]:
+    if client.running():
+        yield Finding("fabric", _OK, f"answers at {client.RUN / 'fabric.sock'}")
+    elif (client.state_directory() / "fabric.db").exists():
+        yield Finding(
+            "fabric",
+            _NOTE,
+            "its process is not running; the network goes on without it",
+            "`podvnet up FILE` or `podvnet fabric`",
+        )
+    else:
+        yield Finding("fabric", _OK, "none on this machine")
+
+
+def _agent() -> Iterator[Finding]:
+    installed = Path("/opt/cni/bin/azure-vnet").exists()
+    if not installed and not agent_status.present():
+        yield Finding("plug-in", _OK, "not installed on this machine")
+        return
+    try:
+        found = agent_status.ask()
+    except OSError as error:
+        yield Finding("agent", _BAD, f"does not answer: {error}", "systemctl start podvnet-agent, or `podvnet install`")
+        return
+    if not found["ready"]:
+        yield Finding("agent", _BAD, found["reason"], found["remedy"])
+        return
+    pool, nic = found["pool"], found["nic"]
+    yield Finding("agent", _OK, f"serves NIC {nic['name']} ({', '.join(nic['primary'])})")
+    words = f"{pool['held']} of {pool['total']} addresses held, {pool['resting']} resting"
+    if pool["held"] == pool["total"]:
+        yield Finding("pool", _BAD, words, "add ip-configurations to the NIC, or run fewer pods")
+    elif pool["held"] >= pool["total"] * 0.9:
+        yield Finding("pool", _NOTE, words + ": nearly exhausted", "add ip-configurations to the NIC")
+    else:
+        yield Finding("pool", _OK, words)
+    half_done = [each for each in found["attachments"] if each["state"] != "attached"]
+    if half_done:
+        yield Finding("attachments", _NOTE, f"{len(half_done)} are half-done", "podvnet doctor --repair")
+    dropped = {name: count for name, count in found["dropped"].items() if count}
+    for name, count in dropped.items():
+        yield Finding(name, _NOTE, f"{count} packets of pods were dropped", _REASONS.get(name, ""))
+
+
+_REASONS = {
+    "spoofed": "a pod sent with a MAC or address that is not its own",
+    "metadata_refused": "pods may not ask IMDS or the wireserver (agent option --pods-may-ask-platform)",
+}
+
+
+def _forwarding() -> Iterator[Finding]:
+    if not agent_status.present():
+        return
+    value = Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip()
+    if value == "1":
+        yield Finding("ip_forward", _OK, "on")
+    else:
+        yield Finding(
+            "ip_forward", _BAD, "off: pods reach nobody", "sysctl -w net.ipv4.ip_forward=1, and see who turns it off"
+        )
+    conflists = sorted(Path("/etc/cni/net.d").glob("*.conflist")) if Path("/etc/cni/net.d").is_dir() else []
+    if not conflists:
+        yield Finding("conflist", _BAD, "none in /etc/cni/net.d: no runtime uses the plug-in", "`podvnet install`")
+    elif conflists[0].name != "10-azure.conflist":
+        yield Finding(
+            "conflist", _NOTE, f"{conflists[0].name} sorts first, runtimes use that one", "rename or remove it"
+        )
+    else:
+        yield Finding("conflist", _OK, str(conflists[0]))
+
+
+_LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _namespaces,
+    _nftables,
+    _programs,
+    _shim,
+    _fabric,
+    _agent,
+    _forwarding,
+)
