@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from podvnet.linux import sandbox
+from podvnet.testing.cni import Runtime
 from podvnet.testing.lab import Lab, laboratory
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-subnets.yaml"
@@ -45,3 +46,20 @@ def scratch(lab: Lab) -> Iterator[Lab]:
     yield lab
     for name in set(lab.pods) - before:
         lab.delete_pod(name)
+
+
+@pytest.fixture(scope="module")
+def runtimes(lab: Lab) -> Iterator[dict[str, Runtime]]:
+    """What calls the plug-in on each VM."""
+    for vm in ("vm1", "vm2"):
+        lab.install(vm)
+    with Runtime(lab, "vm1") as first, Runtime(lab, "vm2") as second:
+        yield {"vm1": first, "vm2": second}
+
+
+@pytest.fixture
+def cni(runtimes: dict[str, Runtime]) -> Iterator[Runtime]:
+    """What calls the plug-in on the larger VM; what a test attaches ends with it."""
+    runtime = runtimes["vm1"]
+    yield runtime
+    runtime.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -166,9 +167,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 @given(st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!|>'\"# \nresourcesnametype/1", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for candidate in (text, f"resources: [{text}]", f"resources:\n- {text}"):
-        try:
+        documents: list[Document] = []
+        with contextlib.suppress(ArmErrorsError):
             documents = resource_file.parse(candidate, "net.yaml")
-        except ArmErrorsError as refusal:
-            assert refusal.errors
-        else:
-            assert all(document["id"].startswith("/subscriptions/") for document in documents)
+        assert all(document["id"].startswith("/subscriptions/") for document in documents)

@@ -66,9 +66,7 @@ def nics(machine: Document, *names: str) -> None:
 
 def test_everything_is_created(declared: list[Document]) -> None:
     settlement = settle_all(declared, World(), set())
-    assert actions(settlement) == [
-        ("create", name) for name in ("example", "hub", "spoke", "spare", "one", "two", "web", "db")
-    ] or sorted(actions(settlement)) == sorted(("create", each["name"]) for each in declared)
+    assert sorted(actions(settlement)) == sorted(("create", each["name"]) for each in declared)
     assert addresses(settlement.world, "web") == ["10.0.0.4", "10.0.0.5", "10.0.0.10"]
 
 

@@ -1,0 +1,382 @@
+"""A container runtime's side of CNI in one VM of a lab: executables called directly, pods that are bare namespaces.
+
+What the VM's kernel holds is read with the system's own tools and the ledger by SQL, not with the code under test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from podvnet.linux import namespace
+from podvnet.testing.lab import PODVNET, Lab
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+BIN = Path("/opt/cni/bin")
+PLUGIN, IPAM = "azure-vnet", "azure-vnet-ipam"
+RUN = Path("/run/podvnet")
+_LOG = Path("/var/log/podvnet-agent.log")
+_LINK_FIELDS = ("ifname", "ifindex", "address", "mtu", "master", "group", "ifalias")
+_TIMEOUT = 150.0
+
+
+class ExpectationError(AssertionError):
+    """An answer is not what the caller counted on; the message holds all of it."""
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+    """Ask until a condition holds or ``timeout`` seconds are over; tell whether it held.
+
+    For what no event announces, such as a link that the kernel deletes in its own time. It is the only wait by polling
+    that tests use.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an executed plug-in gave back."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def result(self) -> Json:
+        """The document of a success."""
+        if self.code != 0:
+            raise ExpectationError(f"refused: {self}")
+        found: Json = json.loads(self.stdout)
+        return found
+
+    @property
+    def error(self) -> Json:
+        """The error object of a refusal: the only thing on stdout, with a version, a code and words."""
+        try:
+            found: Json = json.loads(self.stdout)
+        except ValueError:
+            raise ExpectationError(f"no JSON document on stdout: {self}") from None
+        if self.code == 0 or not {"cniVersion", "code", "msg"} <= found.keys() <= {"cniVersion", "code", "msg", "details"}:
+            raise ExpectationError(f"no error object: {self}")
+        return found
+
+    @property
+    def silent(self) -> bool:
+        """A success without output, as every verb but ADD and VERSION must have."""
+        return self.code == 0 and self.stdout == b""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What a runtime made for a pod: an id of 64 hex digits, and a namespace, open as ``descriptor``."""
+
+    container: str
+    name: str
+    path: str
+    descriptor: int
+
+
+def configuration(mode: str = "transparent", version: str = "1.1.0", network: str = "azure", **more: Any) -> Json:
+    """The plug-in object of a network; ``more`` are further keys of it."""
+    ipam = {"type": IPAM}
+    return {"cniVersion": version, "name": network, "type": PLUGIN, "mode": mode, "ipam": ipam} | more
+
+
+def address_of(result: Json) -> str:
+    """The first IPv4 address of a result of 0.3.0 or newer, without prefix length."""
+    text: str = result["ips"][0]["address"]
+    return text.split("/")[0]
+
+
+class Runtime:
+    """Calls plug-ins inside one VM. A context manager; what it made is removed at its end.
+
+    Args:
+        lab: the fabric.
+        vm: the VM.
+        hands: how many calls it can have under way.
+    """
+
+    def __init__(self, lab: Lab, vm: str, hands: int = 4) -> None:
+        self.lab = lab
+        self.vm = vm
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._agent: subprocess.Popen[bytes] | None = None
+        network, mounts = lab.vm(vm), os.open(lab.pin(vm), os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts = mounts
+
+        def enter() -> None:
+            # A thread must share no working directory with others to change its mount namespace.
+            namespace.unshare(namespace.CLONE_FS)
+            namespace.set_namespace(mounts, namespace.CLONE_NEWNS)
+            namespace.set_namespace(network)
+
+        self._threads = ThreadPoolExecutor(hands, thread_name_prefix=f"in-{vm}", initializer=enter)
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+        self._threads.shutdown()
+        os.close(self._mounts)
+
+    def submit(self, action: Callable[[], T]) -> Future[T]:
+        """Start ``action`` in a thread that stands in the VM's network and mount namespaces."""
+        return self._threads.submit(action)
+
+    def do(self, action: Callable[[], T]) -> T:
+        """Call ``action`` in the VM."""
+        return self.submit(action).result(_TIMEOUT)
+
+    def run(self, *argv: str) -> str:
+        """Run a program in the VM; it must succeed."""
+
+        def execute() -> str:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+            if done.returncode != 0:
+                raise ExpectationError(f"{' '.join(argv)}: {done}")
+            return done.stdout
+
+        return self.do(execute)
+
+    # -- pods
+
+    def sandbox(self, name: str = "") -> Sandbox:
+        """Make a namespace for a pod, under a name that is not in use."""
+        name = name or f"cni-{secrets.token_hex(8)}"
+
+        def make() -> int:
+            namespace.create(name)
+            return os.open(namespace.path(name), os.O_RDONLY | os.O_CLOEXEC)
+
+        made = Sandbox(secrets.token_hex(32), name, str(namespace.path(name)), self.do(make))
+        self._sandboxes[made.container] = made
+        return made
+
+    def unmake(self, sandbox: Sandbox) -> None:
+        """End a pod's namespace."""
+        self._sandboxes.pop(sandbox.container)
+        os.close(sandbox.descriptor)
+        self.do(lambda: namespace.delete(sandbox.name))
+
+    def clear(self) -> None:
+        """End every namespace; attachments that are left are collected. Waits until their links are gone."""
+        for sandbox in list(self._sandboxes.values()):
+            self.unmake(sandbox)
+        for network in {row[0] for row in self.ledger("SELECT network FROM attachments")}:
+            self.call("GC", config=configuration(network=network))
+        if not eventually(lambda: self.pod_links() == []):
+            raise ExpectationError(f"links are left on {self.vm}: {self.pod_links()}")
+
+    # -- calls
+
+    def environment(self, verb: str, pod: Sandbox | None = None, *, ifname: str = "eth0", args: str = "") -> dict[str, str]:
+        """The variables of a call."""
+        variables = {"CNI_COMMAND": verb, "CNI_PATH": f"{BIN}:/usr/lib/cni"}
+        if pod:
+            variables |= {"CNI_CONTAINERID": pod.container, "CNI_NETNS": pod.path, "CNI_IFNAME": ifname}
+        return variables | ({"CNI_ARGS": args} if args else {})
+
+    def call(
+        self, verb: str, pod: Sandbox | None = None, config: Json | None = None, *, ifname: str = "eth0", args: str = ""
+    ) -> Answer:
+        """Call azure-vnet as a runtime does."""
+        variables = self.environment(verb, pod, ifname=ifname, args=args)
+        return self.execute(variables, json.dumps(config or configuration()).encode())
+
+    def add(self, pod: Sandbox, config: Json | None = None, **options: str) -> Json:
+        """Call ADD, which must succeed; return the result."""
+        return self.call("ADD", pod, config, **options).result
+
+    def execute(self, variables: Mapping[str, str], stdin: bytes, program: str = PLUGIN) -> Answer:
+        """Execute a plug-in with exactly these variables."""
+        return self.begin(variables, stdin, program).result(_TIMEOUT)
+
+    def begin(self, variables: Mapping[str, str], stdin: bytes, program: str = PLUGIN) -> Future[Answer]:
+        """Start an execution."""
+
+        def execute() -> Answer:
+            done = subprocess.run(
+                [str(BIN / program)], input=stdin, env=dict(variables), capture_output=True, timeout=_TIMEOUT, check=False
+            )
+            return Answer(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+        return self.submit(execute)
+
+    def launch(self, variables: Mapping[str, str], stdin: bytes) -> subprocess.Popen[bytes]:
+        """Start an execution that the caller may kill; stdin is given and closed."""
+
+        def start() -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                [str(BIN / PLUGIN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(variables)
+            )
+            with process.stdin or contextlib.nullcontext() as pipe:
+                if pipe:
+                    pipe.write(stdin)
+            return process
+
+        return self.do(start)
+
+    def connect(self) -> socket.socket:
+        """A connection to the agent's socket, for callers that do not behave as the executable does."""
+
+        def dial() -> socket.socket:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(_TIMEOUT)
+            connection.connect(str(RUN / "agent.sock"))
+            return connection
+
+        return self.do(dial)
+
+    # -- observations
+
+    def pod_links(self) -> list[str]:
+        """The host ends of pods, those that wait for deletion included."""
+        return [link["ifname"] for link in self._ip("link") if link["ifname"].startswith("azv")]
+
+    def elements(self) -> dict[str, list[str]]:
+        """The elements of the sets and maps of podvnet's tables, but for the destinations that are not translated."""
+        found = {}
+        for entry in json.loads(self.run("nft", "-j", "list", "ruleset"))["nftables"]:
+            kind = entry.get("set") or entry.get("map")
+            if kind and kind["table"] == "podvnet" and kind["name"] != "network4":
+                found[f"{kind['family']} {kind['name']}"] = sorted(json.dumps(each) for each in kind.get("elem", []))
+        return found
+
+    def ledger(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the agent's ledger in SQL."""
+
+        def ask() -> list[tuple[Any, ...]]:
+            with contextlib.closing(sqlite3.connect(f"file:{RUN}/ledger.db?mode=ro", uri=True)) as database:
+                return database.execute(query, parameters).fetchall()
+
+        return self.do(ask)
+
+    def held(self) -> dict[str, str]:
+        """Who holds which address, by address."""
+        return dict(
+            self.ledger("SELECT address, container FROM addresses JOIN attachments ON holder = number ORDER BY address")
+        )
+
+    def state(self) -> Json:
+        """All that attachments leave traces in: two equal states mean that nothing happened in between."""
+        links = [{name: link.get(name) for name in _LINK_FIELDS} for link in self._ip("link")]
+        return {
+            "links": links,
+            "addresses": [(each["ifname"], each["addr_info"]) for each in self._ip("addr")],
+            "routes": self._ip("route", "show", "table", "all"),
+            "neighbours": self._ip("neigh", "show", "nud", "permanent"),
+            "bridge entries": sorted(self.run("bridge", "fdb", "show").splitlines()),
+            "elements": self.elements(),
+            "attachments": self.ledger("SELECT * FROM attachments ORDER BY number"),
+            "held": self.held(),
+            "namespaces": self.run("ls", str(namespace.DIRECTORY)).split(),
+        }
+
+    def state_in(self, pod: Sandbox) -> Json:
+        """What a pod's namespace holds."""
+        place = ("-n", pod.name)
+        return {
+            "addresses": self._ip(*place, "addr"),
+            "routes": self._ip(*place, "route", "show", "table", "all"),
+            "neighbours": self._ip(*place, "neigh", "show", "nud", "permanent"),
+        }
+
+    def _ip(self, *words: str) -> Any:
+        output = self.run("ip", "-j", *words)
+        return json.loads(output) if output.strip() else []
+
+    # -- the agent
+
+    def agent_process(self) -> int:
+        """The id of the agent's process."""
+        return int(self.do((RUN / "agent.lock").read_text))
+
+    def end_agent(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal the agent and wait for its end."""
+        process = self.agent_process()
+        with contextlib.closing(_Handle(os.pidfd_open(process))) as handle:
+            os.kill(process, how)
+            if not select.select([handle.number], [], [], _TIMEOUT)[0]:
+                raise ExpectationError(f"the agent {process} does not end")
+        if self._agent:
+            self._agent.wait()
+            self._agent = None
+
+    def start_agent(self, *options: str, ready: bool = True) -> None:
+        """Start an agent with options; wait until it says that it serves, or only until it listens."""
+
+        def start() -> None:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, _LOG.open("ab") as log:
+                listener.bind("")  # an abstract name of the kernel's choice
+                name = "@" + listener.getsockname()[1:].decode()
+                self._agent = subprocess.Popen(
+                    [*PODVNET, "agent", *options],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd="/",
+                    env=os.environ | {"NOTIFY_SOCKET": name},
+                )
+                listener.settimeout(60)
+                if ready:
+                    listener.recv(64)
+
+        self.do(start)
+        if not ready and not eventually(self._listening):
+            raise ExpectationError("the agent does not listen")
+
+    def _listening(self) -> bool:
+        try:
+            self.connect().close()
+        except OSError:
+            return False
+        return True
+
+    def lose_ledger(self) -> None:
+        """Delete the agent's files."""
+        self.do(lambda: [path.unlink() for path in RUN.glob("ledger.db*")])
+
+    def write_pool(self, path: Path, last_bytes: Sequence[int]) -> None:
+        """Write an interface file for the VM's NIC with some of its addresses, by their last byte."""
+        nic = self._ip("addr", "show", "eth0")[0]
+        primary = nic["addr_info"][0]["local"]
+        subnet = primary.rsplit(".", 1)[0]
+        listed = [{"Address": primary, "IsPrimary": True}]
+        listed += [{"Address": f"{subnet}.{number}", "IsPrimary": False} for number in last_bytes]
+        subnets = [{"Prefix": f"{subnet}.0/24", "IPAddresses": listed}]
+        interface = {"MacAddress": nic["address"].upper(), "IsPrimary": True, "IPSubnets": subnets}
+        self.do(lambda: path.write_text(json.dumps({"Interfaces": [interface]}), encoding="utf-8"))
+
+
+@dataclass(slots=True)
+class _Handle:
+    """A descriptor that ``contextlib.closing`` closes."""
+
+    number: int
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.number)
