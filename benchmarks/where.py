@@ -75,9 +75,9 @@ class Stopwatch:
 def _wrap(watch: Stopwatch, host: NetlinkSocket) -> None:
     watch.time(server, "decode_request", "parse")
     watch.time(server, "parse_request", "parse")
-    watch.time(server.Server, "_accept", "socket, Python")
-    watch.time(server.Server, "_begin", "socket, Python")
-    watch.time(server.Server, "_answer", "socket, Python")
+    watch.time(server.Server, "_accept", "server: loop, read, answer")
+    watch.time(server.Server, "_begin", "server: loop, read, answer")
+    watch.time(server.Server, "_answer", "server: loop, read, answer")
     watch.time(verbs.Verbs, "serve", "verbs, the rest")
     watch.time(verbs, "render", "result")
     watch.time(verbs, "_result", "result")
@@ -124,7 +124,7 @@ class _Bench:
         serving = verbs.Verbs(
             executor, ledger, Wiring(executor, self._reaper), egress, standing, rest=0.0, refresh=lambda: None
         )
-        self.server = server.Server(self.socket, serving)
+        self.server = server.Server(self.socket, serving, lambda: b"")
         self.door: Door = executor.door(HOST)
         self._thread = threading.Thread(target=self.server.run, name="agent")
 

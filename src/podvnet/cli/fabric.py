@@ -196,9 +196,13 @@ def status(as_json: bool) -> None:
 
 @click.command()
 @click.option("--no-agents", is_flag=True, help="Boot bare VMs, without the plug-in.")
+@click.option("--background", is_flag=True, help="Return once it serves.")
 @click.option("--ready-descriptor", type=int, default=-1, hidden=True)
-def fabric(no_agents: bool, ready_descriptor: int) -> None:
-    """Run the fabric process in the foreground. `up` starts one in the background when there is none."""
+def fabric(no_agents: bool, background: bool, ready_descriptor: int) -> None:
+    """Run the fabric process. `up` starts one in the background when there is none."""
+    if background:
+        client.ensure_running(lambda what: click.echo(f"{what} …", err=True), agents=not no_agents)
+        return
     from podvnet.cli.log import configure
     from podvnet.fabric.process import AlreadyRunningError, serve
 

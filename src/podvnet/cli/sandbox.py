@@ -26,7 +26,10 @@ def sandbox(command: tuple[str, ...], furnish: bool) -> None:
     argv = list(command) or [os.environ.get("SHELL", "/bin/sh")]
     if furnish:
         bubble.furnish()
-        os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
+        try:
+            raise SystemExit(bubble.run_as_init(argv))
+        except FileNotFoundError:
+            raise FailureError(f"there is no program {argv[0]!r}") from None
     enter(argv)
 
 

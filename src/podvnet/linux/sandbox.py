@@ -7,6 +7,7 @@ network and process namespaces; as anybody else a user namespace around them, wh
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def furnish() -> None:
         os.environ["PODVNET_SYSFS"] = "outer"
     os.environ[MARK] = "1"
     os.environ["PODVNET_STATE"] = _STATE
+
+
+def run_as_init(argv: list[str]) -> int:
+    """Run a program as the bubble's first process should: pass signals on, and reap whatever is left to it.
+
+    Returns:
+        The program's exit code, 128 and the signal's number when a signal ended it.
+    """
+    child = os.posix_spawnp(argv[0], argv, os.environ, setsigdef=[signal.SIGINT, signal.SIGTERM])
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the program as well
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
 
 
 def obstacle() -> str:

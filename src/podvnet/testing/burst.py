@@ -8,7 +8,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from podvnet.linux import namespace
 from podvnet.runtime import probe
@@ -39,7 +39,7 @@ class Burst:
     vm: str
     members: list[Member] = field(default_factory=list)
 
-    def __enter__(self) -> Burst:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,12 +77,20 @@ class Burst:
         Raises:
             AssertionError: a DEL failed.
         """
+        self.delete_members(self.members)
+
+    def delete_members(self, members: list[Member]) -> None:
+        """Detach some of the pods, attached or not.
+
+        Raises:
+            AssertionError: a DEL failed.
+        """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for code, document in pool.map(lambda member: self._call("DEL", member), self.members):
+            for code, document in pool.map(lambda member: self._call("DEL", member), members):
                 if code:
                     msg = f"DEL failed: {document}"
                     raise AssertionError(msg)
-        for member in self.members:
+        for member in members:
             member.address = ""
 
     def held(self) -> int:

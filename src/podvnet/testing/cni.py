@@ -31,6 +31,8 @@ BIN = Path("/opt/cni/bin")
 PLUGIN, IPAM = "azure-vnet", "azure-vnet-ipam"
 RUN = Path("/run/podvnet")
 _LOG = Path("/var/log/podvnet-agent.log")
+# What the kernel sets by and by (operational state, IPv6 multicast, the flag "linkdown") is left out.
+_ROUTE_FIELDS = ("type", "dst", "dev", "gateway", "table", "protocol", "scope")
 _LINK_FIELDS = ("ifname", "ifindex", "address", "mtu", "master", "group", "ifalias")
 _TIMEOUT = 150.0
 
@@ -76,7 +78,12 @@ class Answer:
             found: Json = json.loads(self.stdout)
         except ValueError:
             raise ExpectationError(f"no JSON document on stdout: {self}") from None
-        if self.code == 0 or not {"cniVersion", "code", "msg"} <= found.keys() <= {"cniVersion", "code", "msg", "details"}:
+        if self.code == 0 or not {"cniVersion", "code", "msg"} <= found.keys() <= {
+            "cniVersion",
+            "code",
+            "msg",
+            "details",
+        }:
             raise ExpectationError(f"no error object: {self}")
         return found
 
@@ -191,7 +198,9 @@ class Runtime:
 
     # -- calls
 
-    def environment(self, verb: str, pod: Sandbox | None = None, *, ifname: str = "eth0", args: str = "") -> dict[str, str]:
+    def environment(
+        self, verb: str, pod: Sandbox | None = None, *, ifname: str = "eth0", args: str = ""
+    ) -> dict[str, str]:
         """The variables of a call."""
         variables = {"CNI_COMMAND": verb, "CNI_PATH": f"{BIN}:/usr/lib/cni"}
         if pod:
@@ -218,7 +227,12 @@ class Runtime:
 
         def execute() -> Answer:
             done = subprocess.run(
-                [str(BIN / program)], input=stdin, env=dict(variables), capture_output=True, timeout=_TIMEOUT, check=False
+                [str(BIN / program)],
+                input=stdin,
+                env=dict(variables),
+                capture_output=True,
+                timeout=_TIMEOUT,
+                check=False,
             )
             return Answer(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
@@ -279,29 +293,40 @@ class Runtime:
             self.ledger("SELECT address, container FROM addresses JOIN attachments ON holder = number ORDER BY address")
         )
 
-    def state(self) -> Json:
-        """All that attachments leave traces in: two equal states mean that nothing happened in between."""
-        links = [{name: link.get(name) for name in _LINK_FIELDS} for link in self._ip("link")]
-        return {
-            "links": links,
-            "addresses": [(each["ifname"], each["addr_info"]) for each in self._ip("addr")],
-            "routes": self._ip("route", "show", "table", "all"),
-            "neighbours": self._ip("neigh", "show", "nud", "permanent"),
-            "bridge entries": sorted(self.run("bridge", "fdb", "show").splitlines()),
-            "elements": self.elements(),
-            "attachments": self.ledger("SELECT * FROM attachments ORDER BY number"),
-            "held": self.held(),
-            "namespaces": self.run("ls", str(namespace.DIRECTORY)).split(),
-        }
+    def state(self) -> frozenset[str]:
+        """All that attachments leave traces in, a text a fact: two equal states mean that nothing happened between."""
+        facts = {f"bridge entry {line}" for line in self.run("bridge", "fdb", "show").splitlines()}
+        facts |= {f"element of {name} {each}" for name, listed in self.elements().items() for each in listed}
+        facts |= {f"attachment {row}" for row in self.ledger("SELECT * FROM attachments")}
+        facts |= {f"address {address} held by {holder}" for address, holder in self.held().items()}
+        facts |= {f"namespace {name}" for name in self.run("ls", str(namespace.DIRECTORY)).split()}
+        return frozenset(facts) | self._stack()
 
-    def state_in(self, pod: Sandbox) -> Json:
-        """What a pod's namespace holds."""
-        place = ("-n", pod.name)
-        return {
-            "addresses": self._ip(*place, "addr"),
-            "routes": self._ip(*place, "route", "show", "table", "all"),
-            "neighbours": self._ip(*place, "neigh", "show", "nud", "permanent"),
-        }
+    def state_in(self, pod: Sandbox) -> frozenset[str]:
+        """What a pod's namespace holds, a text a fact."""
+        return self._stack("-n", pod.name)
+
+    def _stack(self, *place: str) -> frozenset[str]:
+        links = [{name: link.get(name) for name in _LINK_FIELDS} for link in self._ip(*place, "link")]
+        routes = [
+            {name: route.get(name) for name in _ROUTE_FIELDS}
+            for route in self._ip("-4", *place, "route", "show", "table", "all")
+        ]
+        addresses = [{"link": link["ifname"]} | each for link in self._ip(*place, "addr") for each in link["addr_info"]]
+        return frozenset(
+            f"{kind} {json.dumps(fact)}"
+            for kind, facts in (
+                ("link", links),
+                ("address", addresses),
+                ("route", routes),
+                ("neighbour", self._ip(*place, "neigh", "show", "nud", "permanent")),
+            )
+            for fact in facts
+        )
+
+    def links_in(self, pod: Sandbox) -> list[str]:
+        """The interfaces of a pod's namespace."""
+        return [link["ifname"] for link in self._ip("-n", pod.name, "link")]
 
     def _ip(self, *words: str) -> Any:
         output = self.run("ip", "-j", *words)

@@ -6,7 +6,6 @@ they are removed, and a name, an index or a destination can be had once only.
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections import Counter
 from ipaddress import ip_address
@@ -115,10 +114,10 @@ def nics(draw: st.DrawFn, name: str) -> Document:
 @st.composite
 def wanted_sets(draw: st.DrawFn) -> list[Document]:
     wanted = [draw(networks(name)) for name in NETWORKS if draw(st.integers(0, 9)) or name == "hub"]
-    chosen = draw(st.lists(st.sampled_from(NICS), max_size=4, unique=True))
+    chosen = draw(st.lists(st.sampled_from(NICS), min_size=2, max_size=4, unique=True))
     wanted += [draw(nics(name)) for name in chosen]
     free = list(chosen)
-    for name in draw(st.lists(st.sampled_from(MACHINES), max_size=3, unique=True)):
+    for name in draw(st.lists(st.sampled_from(MACHINES), min_size=1, max_size=3, unique=True)):
         taken = draw(st.lists(st.sampled_from(free or NICS), min_size=1, max_size=2, unique=True))
         if draw(st.integers(0, 11)):
             free = [nic for nic in free if nic not in taken]
@@ -132,7 +131,7 @@ def wanted_sets(draw: st.DrawFn) -> list[Document]:
     return list(draw(st.permutations(wanted)))
 
 
-HISTORIES = st.lists(wanted_sets(), min_size=1, max_size=5)
+HISTORIES = st.lists(wanted_sets(), min_size=2, max_size=5)
 
 
 def grown(history: list[list[Document]]) -> list[World]:

@@ -50,8 +50,16 @@ class LinuxDataplane:
                 additions += (Step(True, label, item) for item in objects)
             elif not label.startswith(names.MACHINE_PREFIX):
                 seen = Observation(self._executor.door(label))
-                additions += (Step(True, label, item) for item in seen.missing(objects))
-                removals += (Step(False, label, item) for item in seen.unwanted(objects))
+                # The near end of a cable whose far end's namespace is gone may linger a moment; it is no use any more.
+                dangling = {
+                    item for item in objects if isinstance(item, VethPair) and not namespace.exists(item.peer_namespace)
+                }
+                missing = dangling.union(seen.missing(objects))
+                removals += (Step(False, label, item) for item in (*seen.unwanted(objects), *dangling))
+                if dangling:
+                    indexes = {item.index for item in dangling}
+                    missing |= {item for item in objects if getattr(item, "index", None) in indexes}
+                additions += (Step(True, label, item) for item in missing)
         additions += self._guests_cut_off(program, additions)
         for label in set(namespace.names(names.PREFIX)) - program.keys():
             self.machine(label).shut_down()
