@@ -13,6 +13,7 @@ from podvnet.testing.cni import Runtime
 from podvnet.testing.lab import Lab, laboratory
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-subnets.yaml"
+POOL = Path("/run/pool.json")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,3 +64,18 @@ def cni(runtimes: dict[str, Runtime]) -> Iterator[Runtime]:
     runtime = runtimes["vm1"]
     yield runtime
     runtime.clear()
+
+
+@pytest.fixture
+def small(runtimes: dict[str, Runtime]) -> Iterator[Runtime]:
+    """The smaller VM, with a pool of three addresses from a file; one that is released rests for a minute."""
+    runtime = runtimes["vm2"]
+    runtime.end_agent()
+    runtime.lose_ledger()
+    runtime.write_pool(POOL, (5, 6, 7))
+    runtime.start_agent("--pool-source", "file", "--pool-file", str(POOL), "--rest", "60")
+    yield runtime
+    runtime.clear()
+    runtime.end_agent()
+    runtime.lose_ledger()
+    runtime.lab.install("vm2")

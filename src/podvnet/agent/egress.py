@@ -51,7 +51,8 @@ class Egress:
             return
         self._ledger.remember_network(network, said[0], said[1], bridged=bridged)
         self._translate(node)
-        self._known[network] = said
+        kept = {name for name, *_ in self._ledger.networks()}
+        self._known = {name: other for name, other in self._known.items() if name in kept} | {network: said}
 
     def _translate(self, node: Node) -> None:
         prefixes: set[Prefix] = set()

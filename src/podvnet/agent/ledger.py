@@ -379,7 +379,10 @@ class Ledger:
     def remember_network(
         self, name: str, prefixes: Iterable[Prefix], exceptions: Iterable[Prefix], *, bridged: bool
     ) -> None:
-        """Keep what a network's configuration says about translation."""
+        """Keep what a network's configuration says about translation; forget networks without pods."""
+        self._connection.execute(
+            "DELETE FROM networks WHERE name <> ? AND name NOT IN (SELECT network FROM attachments)", (name,)
+        )
         self._connection.execute(
             "INSERT INTO networks VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
             " SET prefixes = excluded.prefixes, exceptions = excluded.exceptions, bridged = max(bridged, excluded.bridged)",

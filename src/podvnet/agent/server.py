@@ -201,10 +201,10 @@ class Server:
 
     def _drop(self, connection: Connection) -> None:
         """A caller left. Its ADD, if it waits, is dropped; half a request is no request."""
-        self._waiting = [each for each in self._waiting if each.connection is not connection]
         self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
+        self._waiting = [each for each in self._waiting if each.connection is not connection]
         if connection in self._open:
             self._open.discard(connection)
             self._selector.unregister(connection.socket)
@@ -263,9 +263,15 @@ class Server:
         delivered = self._answer(connection, 0, output)
         if adding and not delivered:
             # Nobody heard of this attachment; the DEL that should follow may never come.
-            self._verbs.delete(key, None)
+            self._undo(key)
         if not adding and self._waiting:
             self._retry(everyone=True)
+
+    def _undo(self, key: AttachmentKey) -> None:
+        try:
+            self._verbs.delete(key, None)
+        except CniError as error:  # it stays marked as leaving, and the next reconciliation takes it down
+            _log.error("not_undone", key=str(key), reason=error.msg)  # noqa: TRY400 - not a bug, the kernel refused
 
     def _step_aside(
         self, connection: Connection, request: Request, wait: MustWaitError, waiting: Waiting | None

@@ -139,15 +139,19 @@ class Verbs:
 
     def _again(self, row: Row, sandbox: int, request: Request) -> bytes | None:
         """Answer an ADD that was answered before, if everything is still as it was; else take the old one down."""
-        whole = row.state is State.ATTACHED and (
-            row.ipam_only
-            or (row.sandbox_id == _identity_text(sandbox) and not self._wiring.faults(row.attachment, sandbox))
+        ipam_only = request.program is Program.IPAM
+        whole = (
+            row.state is State.ATTACHED
+            and row.ipam_only == ipam_only
+            and (ipam_only or (_is_of(row, sandbox) and not self._wiring.faults(row.attachment, sandbox)))
         )
-        if whole and row.result:
-            return render(Result.from_json(row.result), request.config.cni_version)
+        if whole:
+            # What ADD answered is not known of an adopted one; it is what it would answer now.
+            result = Result.from_json(row.result) if row.result else _merged(request, _result(row.attachment, request))
+            self._ledger.publish(row.attachment.number, result.to_json())
+            return render(result, request.config.cni_version)
         _log.info("attachment_replaced", key=str(row.attachment.key), state=row.state)
-        same = None if row.ipam_only or row.sandbox_id != _identity_text(sandbox) else sandbox
-        self._remove(row, same)
+        self._remove(row, sandbox if _is_of(row, sandbox) else None)
         return None
 
     def _prepare(self, request: Request, node: Node) -> None:
@@ -227,9 +231,9 @@ class Verbs:
         """Take an attachment down; tell whether there was one."""
         row = self._ledger.find(key)
         if row is None:
-            return False
-        same = sandbox is not None and _identity_text(sandbox) == row.sandbox_id
-        self._remove(row, sandbox if same else None)
+            # Before the VM is known nothing has been adopted yet, and what is deleted now must not be later.
+            return self._standing.node is None and self._wiring.take_down_unknown(key)
+        self._remove(row, sandbox if _is_of(row, sandbox) else None)
         return True
 
     def _remove(self, row: Row, sandbox: int | None) -> None:
@@ -307,7 +311,7 @@ def key_of(request: Request) -> AttachmentKey:
     return AttachmentKey(request.config.name, request.container_id, request.ifname)
 
 
-def _result(attachment: Attachment, request: Request, *, ipam_only: bool) -> Result:
+def _result(attachment: Attachment, request: Request, *, ipam_only: bool = False) -> Result:
     dns = request.config.dns if request.config.dns != Dns() else Dns(nameservers=(str(WIRESERVER_ADDRESS),))
     pairs = list(zip(attachment.addresses, attachment.gateways, strict=True))
     routes = tuple(Route(dst=type(each.network)(_DEFAULTS[each.version]), gw=gateway) for each, gateway in pairs)
@@ -336,6 +340,13 @@ def _merged(request: Request, own: Result) -> Result:
         before.routes + own.routes,
         own.dns if before.dns == Dns() else before.dns,
     )
+
+
+def _is_of(row: Row, sandbox: int | None) -> bool:
+    """Tell whether an open file is the namespace of an attachment, or may be: of an adopted one nobody knows which."""
+    if sandbox is None or sandbox < 0 or row.ipam_only:
+        return False
+    return row.sandbox_id == _identity_text(sandbox) or (not row.sandbox_id and namespace.is_network_namespace(sandbox))
 
 
 def _identity_text(descriptor: int) -> str:

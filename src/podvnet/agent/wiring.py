@@ -7,7 +7,7 @@ go at once, the link is retired and deleted later with others.
 from __future__ import annotations
 
 import sys
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_interface
 
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump
 from podvnet.linux.error import KernelError
@@ -17,7 +17,7 @@ from podvnet.linux.observation import Observation
 from podvnet.linux.reaper import GROUP, Reaper
 from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac
-from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, Mode
+from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, AttachmentKey, Mode, read_label
 from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
 from podvnet.plan.node_ruleset import TABLE
@@ -69,6 +69,19 @@ class Wiring:
         if sandbox is not None:
             self._free_name(index, attachment.number, sandbox)
         self._reaper.notice()
+
+    def take_down_unknown(self, key: AttachmentKey) -> bool:
+        """Take down what only the kernel knows of: the links whose labels name ``key``; tell whether there were any."""
+        found = False
+        sources = self.sources()
+        for index, link in self.links().items():
+            label = read_label(index, link.alias)
+            if label is not None and label[1] == key:
+                mac, addresses = sources.get(index, (link.mac, []))
+                interfaces = tuple(ip_interface(address) for address in addresses)
+                self.take_down(Attachment(label[0], key, label[2], mac, link.mtu, interfaces, tuple(addresses)), None)
+                found = True
+        return found
 
     @staticmethod
     def _free_name(index: int, number: int, sandbox: int) -> None:

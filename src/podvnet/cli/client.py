@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -70,6 +72,12 @@ def ask(method: str, path: str, body: Any = None, *, as_json: bool = False) -> A
         what = f"{len(errors)} things are wrong" if len(errors) > 1 else (errors[0]["message"] if errors else "refused")
         raise FailureError(what, "", details=errors if len(errors) > 1 else (), as_json=as_json)
     return answer
+
+
+def wait_until_gone() -> None:
+    """Wait until the fabric process, told to end, has ended: it holds its lock as long as it lives."""
+    with contextlib.suppress(FileNotFoundError), (RUN / "fabric.lock").open(encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def log_path() -> Path:

@@ -134,6 +134,7 @@ def down(as_json: bool) -> None:
         return
     client.ensure_running(lambda what: None if as_json else click.echo(f"{what} …", err=True), agents=False)
     change = client.ask("POST", "/down", as_json=as_json)
+    client.wait_until_gone()
     if as_json:
         print_json(change)
     else:

@@ -113,8 +113,8 @@ def delete(names: tuple[str, ...], vm: str | None, as_json: bool) -> None:
     for name in names:
         found = _find(name)
         try:
-            pods.delete(found, Chain.load(CONF_DIR, BIN_DIRS, found.network))
-        except (ChainError, FileNotFoundError) as error:
+            pods.delete(found, BIN_DIRS)
+        except ChainError as error:
             raise FailureError(str(error), as_json=as_json) from None
     if as_json:
         print_json({"deleted": list(names)})

@@ -24,12 +24,20 @@ class NoSuchPodError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of this VM. ``result`` is what ADD answered."""
+    """A pod of this VM. ``result`` is what ADD answered.
+
+    ``conflist`` is kept because DEL must run what ADD ran, whatever the configuration has become since.
+    """
 
     name: str
     container: str
-    network: str
+    conflist: dict[str, Any]
     result: dict[str, Any]
+
+    @property
+    def network(self) -> str:
+        """The name of its network."""
+        return str(self.conflist["name"])
 
     @property
     def namespace(self) -> str:
@@ -62,14 +70,14 @@ def run(name: str, chain: Chain, capabilities: dict[str, Any] | None = None) -> 
     if (DIRECTORY / f"{name}.json").exists():
         msg = f"there is a pod {name!r} already"
         raise FileExistsError(msg)
-    pod = Pod(name, secrets.token_hex(32), chain.conflist["name"], {})
+    pod = Pod(name, secrets.token_hex(32), chain.conflist, {})
     namespace.create(pod.namespace)
     try:
         result = chain.add(pod.call(capabilities))
     except ChainError:
         namespace.delete(pod.namespace)
         raise
-    made = Pod(name, pod.container, pod.network, result)
+    made = Pod(name, pod.container, pod.conflist, result)
     DIRECTORY.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = DIRECTORY / f".{name}"
     temporary.write_text(json.dumps(asdict(made)), encoding="utf-8")
@@ -96,7 +104,7 @@ def every() -> list[Pod]:
     return [_read(path) for path in sorted(DIRECTORY.glob("*.json"))] if DIRECTORY.is_dir() else []
 
 
-def delete(pod: Pod, chain: Chain) -> None:
+def delete(pod: Pod, bin_dirs: tuple[Path, ...]) -> None:
     """End a pod: its processes, then DEL, then the namespace.
 
     Raises:
@@ -104,7 +112,7 @@ def delete(pod: Pod, chain: Chain) -> None:
     """
     for process in processes(pod):
         os.kill(process, signal.SIGKILL)
-    chain.delete(pod.call(), pod.result or None)
+    Chain(pod.conflist, bin_dirs).delete(pod.call(), pod.result or None)
     namespace.delete(pod.namespace)
     (DIRECTORY / f"{pod.name}.json").unlink(missing_ok=True)
 

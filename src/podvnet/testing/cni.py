@@ -13,7 +13,9 @@ import select
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from podvnet.linux import namespace
+from podvnet.plugin import frame
 from podvnet.testing.lab import PODVNET, Lab
 
 Json = dict[str, Any]
@@ -239,18 +242,19 @@ class Runtime:
         return self.submit(execute)
 
     def launch(self, variables: Mapping[str, str], stdin: bytes) -> subprocess.Popen[bytes]:
-        """Start an execution that the caller may kill; stdin is given and closed."""
+        """Start an execution that the caller may kill; return once it waits for the agent."""
 
         def start() -> subprocess.Popen[bytes]:
-            process = subprocess.Popen(
-                [str(BIN / PLUGIN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(variables)
-            )
-            with process.stdin or contextlib.nullcontext() as pipe:
-                if pipe:
-                    pipe.write(stdin)
-            return process
+            with tempfile.TemporaryFile() as file:
+                file.write(stdin)
+                file.seek(0)
+                return subprocess.Popen([str(BIN / PLUGIN)], stdin=file, stdout=subprocess.PIPE, env=dict(variables))
 
-        return self.do(start)
+        process = self.do(start)
+        # Its stdin is a file, so the only thing it can sleep on is the agent's reply.
+        if not eventually(lambda: _process_state(process.pid) == "S"):
+            raise ExpectationError(f"the plug-in does not wait for the agent: {process}")
+        return process
 
     def connect(self) -> socket.socket:
         """A connection to the agent's socket, for callers that do not behave as the executable does."""
@@ -258,10 +262,20 @@ class Runtime:
         def dial() -> socket.socket:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(_TIMEOUT)
-            connection.connect(str(RUN / "agent.sock"))
+            try:
+                connection.connect(str(RUN / "agent.sock"))
+            except OSError:
+                connection.close()
+                raise
             return connection
 
         return self.do(dial)
+
+    def send(self, connection: socket.socket, verb: str, pod: Sandbox, config: Json | None = None) -> None:
+        """Send what the executable would send."""
+        stdin = json.dumps(config or configuration()).encode()
+        request = frame.encode_request(self.environment(verb, pod), stdin)
+        socket.send_fds(connection, [request], [pod.descriptor])
 
     # -- observations
 
@@ -334,6 +348,10 @@ class Runtime:
 
     # -- the agent
 
+    def settle(self) -> None:
+        """Return when the agent has dealt with every request that was whole before."""
+        self.call("STATUS")
+
     def agent_process(self) -> int:
         """The id of the agent's process."""
         return int(self.do((RUN / "agent.lock").read_text))
@@ -394,6 +412,17 @@ class Runtime:
         subnets = [{"Prefix": f"{subnet}.0/24", "IPAddresses": listed}]
         interface = {"MacAddress": nic["address"].upper(), "IsPrimary": True, "IPSubnets": subnets}
         self.do(lambda: path.write_text(json.dumps({"Interfaces": [interface]}), encoding="utf-8"))
+
+
+def receive(connection: socket.socket) -> Answer:
+    """Read the agent's whole reply."""
+    with connection.makefile("rb") as stream:
+        code, size = struct.unpack("<II", stream.read(8))
+        return Answer(code, stream.read(size), "")
+
+
+def _process_state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
 
 
 @dataclass(slots=True)

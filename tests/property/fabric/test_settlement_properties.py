@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from podvnet.fabric.arm.virtual_networks import prefixes_of
@@ -131,6 +131,8 @@ def wanted_sets(draw: st.DrawFn) -> list[Document]:
     return list(draw(st.permutations(wanted)))
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 HISTORIES = st.lists(wanted_sets(), min_size=2, max_size=5)
 
 
@@ -201,6 +203,7 @@ def check_numbers(world: World) -> None:
     assert all(ip_address(text) in OUTBOUND_POOL for text in outbound)
 
 
+@unhurried
 @given(HISTORIES)
 def test_the_world_stays_whole(history: list[list[Document]]) -> None:
     for world in grown(history):
@@ -209,6 +212,7 @@ def test_the_world_stays_whole(history: list[list[Document]]) -> None:
         check_numbers(world)
 
 
+@unhurried
 @given(HISTORIES)
 def test_settling_what_is_shown_changes_nothing(history: list[list[Document]]) -> None:
     world = grown(history)[-1]
@@ -217,6 +221,7 @@ def test_settling_what_is_shown_changes_nothing(history: list[list[Document]]) -
     assert again.world == world
 
 
+@unhurried
 @given(HISTORIES)
 def test_addresses_are_kept(history: list[list[Document]]) -> None:
     """An ip-configuration that stays in its subnet keeps its address, unless a static one is put on it."""
@@ -245,7 +250,7 @@ def test_addresses_are_kept(history: list[list[Document]]) -> None:
             assert earlier == address or not same_version or {(subnet, earlier), (subnet, address)} & static
 
 
-@settings(max_examples=25)
+@settings(unhurried, max_examples=25)
 @given(HISTORIES)
 def test_the_store_gives_the_same_world_back(history: list[list[Document]]) -> None:
     worlds = grown(history)
@@ -351,6 +356,7 @@ class Kernel:
                 }
 
 
+@unhurried
 @given(HISTORIES)
 def test_the_kernel_follows(history: list[list[Document]]) -> None:
     kernel = Kernel()

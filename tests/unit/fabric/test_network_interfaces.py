@@ -286,6 +286,15 @@ def test_addresses_after_a_replacement(
         assert held[address] == f"{WEB}/ipConfigurations/{name}"
 
 
+def test_an_ip_configuration_that_changes_its_ip_version_gets_another_address(world: World, document: Make) -> None:
+    dual = within("hub/subnets/dual")
+    for version, expected in (("IPv4", "10.0.2.5"), ("IPv6", "fd00::4"), ("IPv4", "10.0.2.5")):
+        pair = config("x", primary=True, subnet=dual), config("y", subnet=dual, privateIPAddressVersion=version)
+        world.put(settle(document(NETWORK_INTERFACES, "new", nic(*pair)), world))
+        settled = world.documents[make(Scope(), NETWORK_INTERFACES, "new").key]
+        assert addresses(settled) == {"x": "10.0.2.4", "y": expected}
+
+
 def test_a_replaced_nic_gives_its_addresses_back(world: World, document: Make) -> None:
     moved = settle(document(NETWORK_INTERFACES, "web", nic(config("a", subnet=within("hub/subnets/quiet")))), world)
     assert addresses(moved) == {"a": "10.0.3.4"}
