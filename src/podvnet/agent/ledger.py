@@ -271,6 +271,15 @@ class Ledger:
                     (str(interface.ip), interface.version, str(interface), str(gateway), attachment.number),
                 )
 
+    def number_after(self, number: int) -> None:
+        """Give attachments numbers above this one: links of a ledger that was lost may still be there."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attachments'", (number,)
+            ).rowcount
+            if not changed:
+                db.execute("INSERT INTO sqlite_sequence VALUES ('attachments', ?)", (number,))
+
     # -- the pool
 
     def fill(self, listed: Iterable[PoolAddress]) -> tuple[int, int]:

@@ -42,6 +42,7 @@ def reconcile(ledger: Ledger, wiring: Wiring, node: Node) -> Mended:
         KernelError: the kernel refused a repair; the rest waits for the next call.
     """
     taken_back = released = restored = adopted = retired = 0
+    ledger.number_after(wiring.highest_number())
     for row in ledger.rows():
         if row.state is not State.ATTACHED:
             _remove(ledger, wiring, row)

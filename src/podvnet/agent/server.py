@@ -271,7 +271,7 @@ class Server:
         try:
             self._verbs.delete(key, None)
         except CniError as error:  # it stays marked as leaving, and the next reconciliation takes it down
-            _log.error("not_undone", key=str(key), reason=error.msg)  # noqa: TRY400 - not a bug, the kernel refused
+            _log.error("not_undone", key=str(key), reason=error.msg)
 
     def _step_aside(
         self, connection: Connection, request: Request, wait: MustWaitError, waiting: Waiting | None

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import structlog
 
 from podvnet.agent.egress import Egress
-from podvnet.agent.ledger import AddressNotToBeHadError, Ledger, NoFreeAddressError, Row, State
+from podvnet.agent.ledger import AddressNotToBeHadError, Ledger, NoFreeAddressError, PoolCount, Row, State
 from podvnet.agent.node import ensure_bridge
 from podvnet.agent.wiring import Wiring
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
-from podvnet.model.address import WIRESERVER_ADDRESS, derived_mac
+from podvnet.model.address import WIRESERVER_ADDRESS, derived_mac, disjoint
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
 from podvnet.plan.attachment_program import host_mac
 from podvnet.plugin.error import CniError, Code
@@ -32,6 +32,7 @@ from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, rende
 _log = structlog.get_logger()
 
 _POD_OUI = bytes.fromhex("02")
+_MORE_ADDRESSES = "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM"
 _DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -176,7 +177,13 @@ class Verbs:
     def _allocate(self, request: Request, key: AttachmentKey, node: Node, sandbox: int) -> Attachment:
         config = request.config
         versions = self._ledger.versions() or (4,)
-        wanted = request.wanted_addresses
+        wanted, within = request.wanted_addresses, config.ipam.subnet
+        if within is not None and all(disjoint([within, subnet]) is None for subnet in node.subnets):
+            raise CniError(
+                Code.INVALID_CONFIG,
+                f"ipam.subnet {within} is none of NIC {node.nic_name}, which is in {', '.join(map(str, node.subnets))}",
+                "leave ipam.subnet out",
+            )
         try:
             return self._ledger.begin(
                 key,
@@ -188,18 +195,17 @@ class Verbs:
                 pod=f"{request.pod_namespace}/{request.pod_name}" if request.pod_name else "",
                 versions=versions,
                 wanted=wanted,
-                within=config.ipam.subnet,
+                within=within,
                 now=time.monotonic(),
                 rest=self._rest,
             )
         except NoFreeAddressError as error:
             count = self._ledger.count(time.monotonic(), self._rest)
-            nic = ", ".join(str(address) for address in node.primary)
+            where = f" in {within}" if within else ""
             exhausted = CniError(
                 Code.POOL_EXHAUSTED,
-                f"no free address for {key.ifname} of {key.container[:12]}: all {count.total} secondary addresses of NIC"
-                f" {node.nic_name} ({nic}) are in use ({count.held} held, {count.resting} resting)",
-                "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM",
+                f"no free address{where} for {key.ifname} of {key.container[:12]}: {_shortage(node, count)}",
+                _MORE_ADDRESSES,
             )
             self._refresh()
             raise MustWaitError(error.wait or 0.0, exhausted) from None
@@ -295,8 +301,8 @@ class Verbs:
         if count.held == count.total:
             raise CniError(
                 Code.NOT_AVAILABLE,
-                f"pods cannot be attached: all {count.total} secondary addresses of NIC {node.nic_name} are in use",
-                "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM",
+                f"pods cannot be attached: {_shortage(node, count)}",
+                _MORE_ADDRESSES,
             )
 
     def _ready(self) -> Node:
@@ -340,6 +346,13 @@ def _merged(request: Request, own: Result) -> Result:
         before.routes + own.routes,
         own.dns if before.dns == Dns() else before.dns,
     )
+
+
+def _shortage(node: Node, count: PoolCount) -> str:
+    nic = f"NIC {node.nic_name} ({', '.join(map(str, node.primary))})"
+    if not count.total:
+        return f"{nic} has no secondary address"
+    return f"all {count.total} secondary addresses of {nic} are in use ({count.held} held, {count.resting} resting)"
 
 
 def _is_of(row: Row, sandbox: int | None) -> bool:

@@ -17,7 +17,16 @@ from podvnet.linux.observation import Observation
 from podvnet.linux.reaper import GROUP, Reaper
 from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac
-from podvnet.model.attachment import BRIDGE_INDEX, LINK_PREFIX, Attachment, AttachmentKey, Mode, read_label
+from podvnet.model.attachment import (
+    BRIDGE_INDEX,
+    LINK_PREFIX,
+    Attachment,
+    AttachmentKey,
+    Mode,
+    is_pods_index,
+    number_of,
+    read_label,
+)
 from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
 from podvnet.plan.node_ruleset import TABLE
@@ -45,7 +54,27 @@ class Wiring:
             KernelError: what was refused.
         """
         with self._executor.lent(POD, sandbox):
-            self._executor.apply(attach_steps(attachment))
+            try:
+                self._executor.apply(attach_steps(attachment))
+            except KernelError as error:
+                if not error.is_there or not self._clear_leftover(attachment.key.ifname, sandbox):
+                    raise
+                self._executor.apply(attach_steps(attachment))
+
+    def _clear_leftover(self, name: str, sandbox: int) -> bool:
+        """Free an interface's name in a pod if the interface is our own and waits for deletion; tell whether it is free.
+
+        That happens when an attachment was taken down without its pod's namespace at hand. A stranger's interface, or
+        one that is in use, is left alone.
+        """
+        links = rtnetlink_dump.links(self._executor.door(POD).route)
+        found = next((link for link in links if link.name == name), None)
+        if found is None:
+            return True  # it was deleted just now
+        if not is_pods_index(found.index) or found.index in self.links():
+            return False
+        self._free_name(found.index, found.index, sandbox)
+        return True
 
     def take_down(self, attachment: Attachment, sandbox: int | None) -> None:
         """Cut a pod off and let its link be deleted soon. What is gone already is no error.
@@ -106,6 +135,11 @@ class Wiring:
         """The links of pods by index, without those that wait for deletion."""
         seen = rtnetlink_dump.links(self._executor.door(HOST).route)
         return {link.index: link for link in seen if link.name.startswith(LINK_PREFIX) and link.group != GROUP}
+
+    def highest_number(self) -> int:
+        """The highest number of an attachment whose link is there, or 0; links that wait for deletion count."""
+        links = rtnetlink_dump.links(self._executor.door(HOST).route)
+        return max((number_of(link.index) for link in links if is_pods_index(link.index)), default=0)
 
     def sources(self) -> dict[int, tuple[Mac, list[Address]]]:
         """By link index, the MAC and the addresses its pod may send as: what the sets say of links that are there."""

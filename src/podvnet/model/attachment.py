@@ -75,13 +75,23 @@ class Attachment:
         return f"{self.mode} {self.key.ifname} {self.key.container} {self.key.network}"
 
 
+def is_pods_index(index: int) -> bool:
+    """Tell whether an interface index is one that attachments are given."""
+    return index > _FIRST_LINK_INDEX
+
+
+def number_of(index: int) -> int:
+    """The number of the attachment whose link has this index."""
+    return index - _FIRST_LINK_INDEX
+
+
 def read_label(index: int, label: str) -> tuple[int, AttachmentKey, Mode] | None:
     """The number, key and mode of the attachment whose link has this index and label; None for a foreign link."""
     parts = label.split(" ")
-    if len(parts) != 4 or parts[0] not in set(Mode) or index <= _FIRST_LINK_INDEX:
+    if len(parts) != 4 or parts[0] not in set(Mode) or not is_pods_index(index):
         return None
     mode, ifname, container, network = parts
-    return index - _FIRST_LINK_INDEX, AttachmentKey(network, container, ifname), Mode(mode)
+    return number_of(index), AttachmentKey(network, container, ifname), Mode(mode)
 
 
 @dataclass(frozen=True, slots=True)

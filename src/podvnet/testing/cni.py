@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from podvnet.linux import namespace
 from podvnet.plugin import frame
@@ -115,7 +115,7 @@ def configuration(mode: str = "transparent", version: str = "1.1.0", network: st
 def address_of(result: Json) -> str:
     """The first IPv4 address of a result of 0.3.0 or newer, without prefix length."""
     text: str = result["ips"][0]["address"]
-    return text.split("/")[0]
+    return text.partition("/")[0]
 
 
 class Runtime:
@@ -143,7 +143,7 @@ class Runtime:
 
         self._threads = ThreadPoolExecutor(hands, thread_name_prefix=f"in-{vm}", initializer=enter)
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -400,7 +400,12 @@ class Runtime:
 
     def lose_ledger(self) -> None:
         """Delete the agent's files."""
-        self.do(lambda: [path.unlink() for path in RUN.glob("ledger.db*")])
+
+        def unlink() -> None:
+            for path in RUN.glob("ledger.db*"):
+                path.unlink()
+
+        self.do(unlink)
 
     def write_pool(self, path: Path, last_bytes: Sequence[int]) -> None:
         """Write an interface file for the VM's NIC with some of its addresses, by their last byte."""

@@ -56,7 +56,7 @@ def test_what_is_usable_is_inside_not_reserved_and_in_order(value: int, length: 
     assert len(given_out) == capacity(network)
     assert given_out == sorted(given_out, key=int)
     assert all(address in network and not is_reserved(network, address) for address in given_out)
-    assert gateway(network) not in given_out
+    assert not given_out or gateway(network) not in given_out  # a range too small for anybody has no gateway
 
 
 def test_prefix_of_a_version() -> None:
