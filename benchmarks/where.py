@@ -7,7 +7,7 @@ itself, without that of wrapped methods it calls. The wrapping costs a microseco
 from __future__ import annotations
 
 import gc
-import os
+import inspect
 import statistics
 import tempfile
 import threading
@@ -28,7 +28,7 @@ from podvnet.agent import server, verbs
 from podvnet.agent.egress import Egress
 from podvnet.agent.ledger import Ledger, PoolAddress
 from podvnet.agent.wiring import Wiring
-from podvnet.linux import namespace, rtnetlink
+from podvnet.linux import namespace
 from podvnet.linux.executor import Door, Executor
 from podvnet.linux.netlink import NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
@@ -64,7 +64,8 @@ class Stopwatch:
                 self._spent[charged] += took - self._inner.pop()
                 self._inner[-1] += took
 
-        setattr(owner, name, timed)
+        static = isinstance(inspect.getattr_static(owner, name), staticmethod)
+        setattr(owner, name, staticmethod(timed) if static else timed)
 
     def take(self) -> dict[str, float]:
         """What has been spent since the last time."""
@@ -126,7 +127,7 @@ class _Bench:
         )
         self.server = server.Server(self.socket, serving, lambda: b"")
         self.door: Door = executor.door(HOST)
-        self._thread = threading.Thread(target=self.server.run, name="agent")
+        self._thread = threading.Thread(target=self.server.run, name="agent", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -187,6 +188,3 @@ def show(found: dict[str, Spans], console: Console) -> None:
     for part in parts:
         table.add_row(part, *(f"{medians[verb][part] * 1e3:.3f}" if part in medians[verb] else "" for verb in medians))
     console.print(table)
-
-
-_ = os, rtnetlink

@@ -100,8 +100,8 @@ class Executor:
 
         Args:
             steps: what to add and remove.
-            converge: take what is there already, or gone already, as done. Without it an object in the way is an
-                error, which is what a new attachment wants.
+            converge: take what is there already as done. Without it an object in the way is an error, which is what a
+                new attachment wants. What is gone already needs no removal in either case.
 
         Raises:
             KernelError, RulesetError: the first failure, after everything was taken back.
@@ -136,7 +136,7 @@ class Executor:
                 self._route(label, steps, done, adding=adding, converge=converge)
                 return
             case "element":
-                self._elements(label, cast("list[Element]", objects), adding=adding, converge=converge)
+                self._elements(label, cast("list[Element]", objects), adding=adding)
             case "ruleset":
                 with namespace.entered(self.door(label).descriptor):
                     for rules in cast("list[Ruleset]", objects):
@@ -171,7 +171,7 @@ class Executor:
         outcome = self.door(label).route.transact(messages)
         failed: dict[Step, KernelError] = {}
         for step, error in zip(owners, outcome, strict=True):
-            if error is None or step in failed or (converge and (error.is_there if adding else error.is_gone)):
+            if error is None or step in failed or (converge and error.is_there if adding else error.is_gone):
                 continue
             failed[step] = error
             if adding and not error.is_there:
@@ -180,7 +180,7 @@ class Executor:
         if failed:
             raise next(iter(failed.values()))
 
-    def _elements(self, label: str, elements: list[Element], *, adding: bool, converge: bool) -> None:
+    def _elements(self, label: str, elements: list[Element], *, adding: bool) -> None:
         sets = self.door(label).sets
         if adding:
             sets.add(elements)
@@ -188,7 +188,7 @@ class Executor:
         try:
             sets.remove(elements)
         except KernelError as error:
-            if not (converge and error.is_gone):
+            if not error.is_gone:
                 raise
             self._remove_singly(sets, elements)
 

@@ -9,7 +9,7 @@ from podvnet.fabric.machine import Machine
 from podvnet.linux import namespace
 from podvnet.linux.executor import Executor
 from podvnet.linux.observation import Observation
-from podvnet.model.kernel import LinkUp, Program, Step, VethPair
+from podvnet.model.kernel import Element, LinkUp, Program, Ruleset, Step, VethPair
 from podvnet.plan import change, names
 
 
@@ -56,6 +56,9 @@ class LinuxDataplane:
                 }
                 missing = dangling.union(seen.missing(objects))
                 removals += (Step(False, label, item) for item in (*seen.unwanted(objects), *dangling))
+                if any(isinstance(item, Ruleset) for item in missing):
+                    # Rules of another version are replaced with their sets, so every element goes in anew.
+                    missing |= {item for item in objects if isinstance(item, Element)}
                 if dangling:
                     indexes = {item.index for item in dangling}
                     missing |= {item for item in objects if getattr(item, "index", None) in indexes}
