@@ -15,19 +15,17 @@ import os
 import platform
 import subprocess
 import tempfile
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import report
 import where
-from case import CASES, OURS, REFERENCE, Case
+from case import CASES, OURS, REFERENCE
 from node import Node
 from rich.console import Console
 
 from podvnet import __version__
 from podvnet.linux import namespace, sandbox
-from podvnet.plan import names
 from podvnet.plugin.shim import best_shim, compiled_path
 from podvnet.runtime import probe
 from podvnet.testing.lab import Lab, podvnet

@@ -6,15 +6,17 @@ itself, without that of wrapped methods it calls. The wrapping costs a microseco
 
 from __future__ import annotations
 
-import gc
 import inspect
+import json
+import os
+import signal
+import socket
 import statistics
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +27,31 @@ from rich.console import Console
 from rich.table import Table
 
 from podvnet.agent import server, verbs
-from podvnet.agent.egress import Egress
-from podvnet.agent.ledger import Ledger, PoolAddress
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.process import Agent, Settings
+from podvnet.agent.source import Source, SourceKind
 from podvnet.agent.wiring import Wiring
 from podvnet.linux import namespace
-from podvnet.linux.executor import Door, Executor
+from podvnet.linux.executor import Executor
 from podvnet.linux.netlink import NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
-from podvnet.linux.reaper import Reaper
-from podvnet.model.address import Mac
-from podvnet.model.attachment import Node
-from podvnet.plan.attachment_program import HOST
+from podvnet.model.address import Mac, platform_mac
+from podvnet.model.kernel import Step, VethPair
+from podvnet.plan.attachment_program import HOST, POD
 from podvnet.plugin.shim import best_shim
+
+_NODE = "where"
+_NIC = VethPair("eth0", 2, Mac("00:0d:3a:00:00:01"), _NODE, "far", 3, Mac("00:0d:3a:00:00:02"))
 
 Spans = dict[str, list[float]]
 """By part, the seconds spent in it by each operation."""
 
 
 class Stopwatch:
-    """Charges parts with time. For one thread."""
+    """Charges parts with the time of the thread that makes it."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self._spent: dict[str, float] = defaultdict(float)
         self._inner = [0.0]
 
@@ -54,6 +60,8 @@ class Stopwatch:
         original = getattr(owner, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return original(*args, **kwargs)
             charged = part if isinstance(part, str) else part(*args, **kwargs)
             self._inner.append(0.0)
             start = time.perf_counter()
@@ -73,7 +81,13 @@ class Stopwatch:
         return taken
 
 
-def _wrap(watch: Stopwatch, host: NetlinkSocket) -> None:
+def _wrap(watch: Stopwatch) -> None:
+    place = [HOST]
+
+    def going_to(label: str, part: str) -> str:
+        place[0] = label
+        return part
+
     watch.time(server, "decode_request", "parse")
     watch.time(server, "parse_request", "parse")
     watch.time(server.Server, "_accept", "server: loop, read, answer")
@@ -84,97 +98,92 @@ def _wrap(watch: Stopwatch, host: NetlinkSocket) -> None:
     watch.time(verbs, "_result", "result")
     watch.time(verbs, "_merged", "result")
     watch.time(verbs.Result, "to_json", "result")
-    watch.time(Ledger, "find", "ledger: find")
-    watch.time(Ledger, "begin", "ledger: begin")
-    watch.time(Ledger, "publish", "ledger: publish")
-    watch.time(Ledger, "leave", "ledger: leave")
-    watch.time(Ledger, "release", "ledger: release")
-    watch.time(Ledger, "versions", "ledger: begin")
+    for method in ("find", "begin", "versions", "publish", "leave", "release"):
+        watch.time(Ledger, method, f"ledger: {'begin' if method == 'versions' else method}")
     watch.time(Executor, "lend", "pod's door")
     watch.time(Executor, "forget", "pod's door")
     watch.time(Executor, "apply", "plan and pack")
+    watch.time(Executor, "_route", lambda _, label, *__, **___: going_to(label, "plan and pack"))
     watch.time(Wiring, "build", "plan and pack")
-    watch.time(Wiring, "take_down", "plan and pack")
-    watch.time(Wiring, "_free_name", "pod's door")
-    watch.time(NetlinkSocket, "transact", lambda who, _: "host batch" if who is host else "pod batch")
+    watch.time(Wiring, "take_down", lambda *_: going_to(HOST, "plan and pack"))
+    watch.time(Wiring, "_free_name", lambda *_: going_to(POD, "pod's door"))
+    watch.time(NetlinkSocket, "transact", lambda *_: f"{place[0]} batch")
     watch.time(SetSocket, "_change", "sets")
 
 
-class _Bench:
-    """The agent's parts in this process, in a fresh namespace; its server in a thread."""
-
-    def __init__(self, addresses: int) -> None:
-        self._directory = tempfile.TemporaryDirectory(dir="/run")
-        run = Path(self._directory.name)
-        self.socket = run / "agent.sock"
-        namespace.create("where")
-        with namespace.opened("where") as descriptor:
-            executor = Executor()
-            executor.lend(HOST, descriptor)
-            self._reaper = Reaper(descriptor)
-        self._reaper.start()
-        ledger = Ledger(run / "ledger.db", "bench")
-        subnet = IPv4Network("10.1.0.0/20")
-        ledger.fill(
-            PoolAddress(IPv4Interface(f"{subnet[number + 5]}/20"), IPv4Address(subnet[1])) for number in range(addresses)
-        )
-        node = Node("eth0", 2, Mac("00:0d:3a:00:00:01"), (IPv4Address(subnet[4]),), (subnet,), 1500)
-        egress = Egress(executor, ledger, pods_may_ask_platform=False)
-        egress.ensure(node, "azure0")
-        standing = verbs.Standing(node=node)
-        serving = verbs.Verbs(
-            executor, ledger, Wiring(executor, self._reaper), egress, standing, rest=0.0, refresh=lambda: None
-        )
-        self.server = server.Server(self.socket, serving, lambda: b"")
-        self.door: Door = executor.door(HOST)
-        self._thread = threading.Thread(target=self.server.run, name="agent", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.server.stop()
-        self._thread.join()
-        self._reaper.stop()
+def _interfaces(addresses: int) -> str:
+    """What the agent reads in place of the platform's answer: a NIC with addresses for pods."""
+    listed = [
+        {"Address": f"10.1.{number >> 8}.{number & 255}", "IsPrimary": number == 4}
+        for number in range(4, addresses + 5)
+    ]
+    subnets = [{"Prefix": "10.1.0.0/20", "IPAddresses": listed}]
+    return json.dumps({"Interfaces": [{"MacAddress": platform_mac(_NIC.mac), "IsPrimary": True, "IPSubnets": subnets}]})
 
 
 def measure(pods: int) -> dict[str, Spans]:
-    """Attach and detach pods one after another; return the spans of ADD and of DEL."""
-    bench = _Bench(pods)
-    watch = Stopwatch()
-    _wrap(watch, bench.door.route)
-    bench.start()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    """Attach and detach pods one after another; return the spans of ADD and of DEL.
+
+    The agent serves in this thread, as it does in its own process; another thread is the runtime.
+    """
+    namespace.create(_NODE)
+    executor = Executor()
+    executor.apply([Step(True, _NODE, _NIC)])
+    namespace.set_namespace(executor.door(_NODE).descriptor)
+    found: dict[str, Spans] = {"ADD": defaultdict(list), "DEL": defaultdict(list)}
+    failures: list[Exception] = []
+    with (
+        tempfile.TemporaryDirectory(dir="/run") as directory,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
+    ):
+        ready.bind("")
+        os.environ["NOTIFY_SOCKET"] = "@" + ready.getsockname()[1:].decode()
+        run = Path(directory)
+        (run / "interfaces.json").write_text(_interfaces(pods), encoding="ascii")
+        source = Source(SourceKind.FILE, run / "interfaces.json")
+        agent = Agent(Settings(run=run, source=source, interval=3600.0, rest=0.0))
+        watch = Stopwatch()
+        _wrap(watch)
+
+        def runtime() -> None:
+            try:
+                ready.recv(64)
+                _attach_and_detach(pods, str(run / "agent.sock"), watch, found)
+            except Exception as error:  # noqa: BLE001 - raised below, in the thread that can
+                failures.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=runtime, name="runtime", daemon=True).start()
+        agent.serve()
+    if failures:
+        raise failures[0]
+    return found
+
+
+def _attach_and_detach(pods: int, path: str, watch: Stopwatch, found: dict[str, Spans]) -> None:
     case = CASES[0]
     sandboxes = []
     for number in range(pods):
         namespace.create(f"where-{number}")
         sandboxes.append(str(namespace.path(f"where-{number}")))
-    found: dict[str, Spans] = {"ADD": defaultdict(list), "DEL": defaultdict(list)}
     results = [b""] * pods
-    shim = str(best_shim())
     for warm, (verb, spans) in ((warm, each) for warm in (True, False) for each in found.items()):
-        start = [_once(shim, FLOORS["azure-vnet VERSION"]) for _ in range(pods)]
+        starts = [_once(FLOORS["azure-vnet VERSION"]).wall for _ in range(pods)]
         for number, sandbox in enumerate(sandboxes):
             call = case.call(verb, f"{number:064x}", sandbox, results[number] if verb == "DEL" else b"")
-            sample = _once(shim, call, PODVNET_SOCKET=str(bench.socket))
+            watch.take()
+            sample = _once(call, PODVNET_SOCKET=path)
             results[number] = sample.output
             parts = watch.take()
-            if not warm:
-                parts["shim: start and end"] = start[number].wall
-                parts["socket, wake-ups"] = sample.wall - sum(parts.values())
-                parts["all of it"] = sample.wall
-                for part, seconds in parts.items():
-                    spans[part].append(seconds)
-    bench.stop()
-    return found
+            parts["shim: start and end"] = starts[number]
+            parts["sockets, wake-ups"] = sample.wall - sum(parts.values())
+            parts["all of it"] = sample.wall
+            for part, seconds in parts.items() if not warm else ():
+                spans[part].append(seconds)
 
 
-def _once(shim: str, call: Call, **environment: str) -> Sample:
-    # Under its own name: the agent wants to know what it was executed as.
-    return execute([call._replace(program=shim, environment=call.environment | environment)])[0]
+def _once(call: Call, **environment: str) -> Sample:
+    return execute([call._replace(program=str(best_shim()), environment=call.environment | environment)])[0]
 
 
 def show(found: dict[str, Spans], console: Console) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from podvnet.linux import sandbox
-from podvnet.testing.cni import Runtime
+from podvnet.testing.cni import POOL, Runtime
 from podvnet.testing.lab import Lab, laboratory
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-subnets.yaml"
-POOL = Path("/run/pool.json")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,7 +71,7 @@ def small(runtimes: dict[str, Runtime]) -> Iterator[Runtime]:
     runtime = runtimes["vm2"]
     runtime.end_agent()
     runtime.lose_ledger()
-    runtime.write_pool(POOL, (5, 6, 7))
+    runtime.write_pool((5, 6, 7))
     runtime.start_agent("--pool-source", "file", "--pool-file", str(POOL), "--rest", "60")
     yield runtime
     runtime.clear()

@@ -176,8 +176,7 @@ def test_a_chain_that_fails_behind_us_leaves_nothing(
     before = serving.state()
     with pytest.raises(ChainError, match="tuning"):
         deploy(ours(mode), {"type": "tuning", "sysctl": {"net.no.such": "1"}}).attach()
-    added = lambda: {fact for fact in serving.state() - before if not fact.startswith("namespace")}
-    assert eventually(lambda: added() == set())
+    assert eventually(lambda: all(fact.startswith("namespace") for fact in serving.state() - before))
 
 
 # -- theirs, with our addresses
@@ -205,9 +204,10 @@ def test_reference_ptp_with_our_addresses_reaches_everyone(serving: Runtime, dep
 
 def test_reference_bridge_with_our_addresses_joins_pods(serving: Runtime, deploy: Callable[..., Deployment]) -> None:
     pods = deploy({"type": "bridge", "bridge": "cni0", "ipam": {"type": IPAM}}, name="theirs")
-    attached = [pods.attach() for _ in range(3)]
+    attached = [pods.attach()]
+    pods.check()  # later pods may change the bridge's MAC, which the plug-in takes for a fault
+    attached += [pods.attach(), pods.attach()]
     assert_of_pool(serving, attached)
-    pods.check()
     for pod, own in attached:
         others = [address for _, address in attached if address != own]
         assert [seen_as(pod.descriptor, called) for called in others] == [own, own]

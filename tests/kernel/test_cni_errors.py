@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from podvnet.testing.cni import Answer, Json, Runtime, Sandbox, configuration, receive
+from podvnet.testing.cni import Json, Runtime, Sandbox, configuration
 
 NEWEST = "1.1.0"
 
@@ -86,7 +86,9 @@ def test_without_a_command_it_tells_a_person_what_it_is(vm: Runtime) -> None:
     assert NEWEST in answer.stderr
 
 
-CONTAINERS = ["../../etc/passwd", "a/b", ".hidden", "-rf", "a b", "a\nb", "a%n", "käse", "\udcff", "a" * 256, "a;b", "$(id)"]  # fmt: skip
+CONTAINERS = [
+    "../../etc/passwd", "a/b", ".hidden", "-rf", "a b", "a\nb", "a%n", "käse", "\udcff", "a" * 256, "a;b", "$(id)",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("container", CONTAINERS, ids=ascii)
@@ -94,7 +96,9 @@ def test_hostile_container_ids(vm: Runtime, pod: Sandbox, container: str) -> Non
     refused(vm, vm.environment("ADD", pod) | {"CNI_CONTAINERID": container}, configuration(), 4, "CNI_CONTAINERID")
 
 
-INTERFACES = [".", "..", "../eth0", "a/b", "a:b", "a b", "a\tb", "a\nb", "eth%d", "%s", "a" * 16, "ä" * 8, "a\u2003b", "\udcff"]  # fmt: skip
+INTERFACES = [
+    ".", "..", "../eth0", "a/b", "a:b", "a b", "a\tb", "a\nb", "eth%d", "%s", "a" * 16, "ä" * 8, "a\u2003b", "\udcff",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("ifname", INTERFACES, ids=ascii)
@@ -126,7 +130,11 @@ def test_a_fifo_is_refused_without_waiting_for_a_writer(vm: Runtime, pod: Sandbo
     refused(vm, vm.environment("ADD", pod) | {"CNI_NETNS": "/run/a-fifo"}, configuration(), 8)
 
 
-@pytest.mark.parametrize("args", ["IP=nonsense", "IP=10.1.1.300", "MAC=nonsense", "MAC=ff:ff:ff:ff:ff:ff", "novalue", "=x", "K=\udcff"], ids=ascii)  # fmt: skip
+@pytest.mark.parametrize(
+    "args",
+    ["IP=nonsense", "IP=10.1.1.300", "MAC=nonsense", "MAC=ff:ff:ff:ff:ff:ff", "novalue", "=x", "K=\udcff"],
+    ids=ascii,
+)
 def test_malformed_arguments(vm: Runtime, pod: Sandbox, args: str) -> None:
     refused(vm, vm.environment("ADD", pod, args=args), configuration(), 6, "CNI_ARGS")
 
@@ -169,7 +177,7 @@ def test_what_is_no_configuration_cannot_be_decoded(vm: Runtime, pod: Sandbox, v
     assert error["cniVersion"] == NEWEST
 
 
-NAMES = ["", None, 7, [], "../../etc", "a/b", "a\nb", ".", "-x", "käse", "a" * 256]
+NAMES: list[object] = ["", None, 7, [], "../../etc", "a/b", "a\nb", ".", "-x", "käse", "a" * 256]
 
 
 @pytest.mark.parametrize("verb", ["ADD", "DEL", "GC"])
@@ -225,80 +233,3 @@ def test_versions_that_cannot_be_served(vm: Runtime, pod: Sandbox, verb: str, ve
 def test_configurations_that_cannot_be_served(vm: Runtime, pod: Sandbox, keys: Json, code: int, words: str) -> None:
     error = refused(vm, vm.environment("ADD", pod), configuration(version="1.0.0") | keys, code, words)
     assert error["cniVersion"] == "1.0.0"
-
-
-def test_a_version_without_interfaces_cannot_hold_a_result_without_addresses(vm: Runtime, pod: Sandbox) -> None:
-    answer = vm.execute(vm.environment("ADD", pod), json.dumps(configuration(version="0.1.0")).encode())
-    assert "ip4" in answer.result
-    assert vm.call("DEL", pod).silent
-
-
-# -- callers that do not speak the executable's protocol
-
-
-@pytest.mark.parametrize(
-    "noise",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff", b"\4\0\0\0abcd", b"\1\0\0\0\0", b"\1\0\0\0\0more"],
-    ids=ascii,
-)
-def test_noise_on_the_socket_is_answered_with_an_error(vm: Runtime, noise: bytes) -> None:
-    before = vm.state()
-    with vm.connect() as connection:
-        connection.sendall(noise)
-        answer: Answer = receive(connection)
-    assert answer.error["code"] in {4, 6}
-    assert vm.state() == before
-
-
-def test_half_a_request_and_silence_keep_nobody_waiting(vm: Runtime) -> None:
-    with vm.connect() as idle, vm.connect() as half:
-        half.sendall(b"\0\1\0\0CNI_")
-        assert vm.call("STATUS").silent
-        idle.close()
-        assert vm.call("STATUS").silent
-
-
-def test_one_that_waits_and_goes_on_talking_is_refused_and_the_agent_lives(small: Runtime) -> None:
-    pods = [small.sandbox() for _ in range(4)]
-    for pod in pods[:3]:
-        small.add(pod)
-    assert small.call("DEL", pods[0]).silent
-    agent = small.agent_process()
-    with small.connect() as talker:
-        small.send(talker, "ADD", pods[3])
-        small.settle()
-        talker.sendall(b"and another thing")
-        assert receive(talker).error["code"] == 6
-    assert small.call("DEL", pods[1]).silent
-    assert small.call("STATUS").silent
-    assert small.agent_process() == agent
-    assert set(small.held().values()) == {pods[2].container}
-
-
-# -- no agent
-
-
-@pytest.fixture(scope="module")
-def deserted(runtimes: dict[str, Runtime]) -> Iterator[Runtime]:
-    """A VM whose agent was killed: its socket is still there."""
-    runtime = runtimes["vm2"]
-    runtime.end_agent()
-    yield runtime
-    runtime.lab.install("vm2")
-
-
-@pytest.mark.parametrize(("verb", "code"), [("ADD", 11), ("DEL", 11), ("CHECK", 11), ("GC", 11), ("STATUS", 50)])
-@pytest.mark.parametrize("socket_there", [True, False], ids=["stale socket", "no socket"])
-def test_without_an_agent_the_answer_says_how_to_start_it(
-    deserted: Runtime, verb: str, code: int, socket_there: bool
-) -> None:
-    if not socket_there:
-        deserted.run("rm", "-f", "/run/podvnet/agent.sock")
-    error = deserted.call(verb, deserted.sandbox(), configuration(version="1.0.0")).error
-    assert (error["code"], error["cniVersion"]) == (code, "1.0.0")
-    assert "/run/podvnet/agent.sock" in error["msg"]
-    assert "podvnet agent" in error["details"]
-
-
-def test_without_an_agent_version_is_answered(deserted: Runtime) -> None:
-    assert NEWEST in deserted.execute({"CNI_COMMAND": "VERSION"}, b"").result["supportedVersions"]

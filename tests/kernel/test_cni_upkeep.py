@@ -119,7 +119,7 @@ def test_status_fails_before_the_pool_is_there_and_mends_itself(small: Runtime) 
     refused = small.call("ADD", small.sandbox()).error
     assert refused["code"] == 11
     assert str(late) in refused["msg"]
-    small.write_pool(late, (5, 6, 7))
+    small.write_pool((5, 6, 7), late)
     assert eventually(lambda: small.call("STATUS").silent)
 
 
@@ -133,7 +133,7 @@ def test_an_add_waits_for_the_pool_of_an_agent_that_starts(small: Runtime) -> No
     with small.connect() as waiting:
         small.send(waiting, "ADD", pod)
         assert small.call("STATUS").error["code"] == 50
-        small.write_pool(late, (5, 6, 7))
+        small.write_pool((5, 6, 7), late)
         assert receive(waiting).result["ips"]
 
 
@@ -151,7 +151,7 @@ def test_status_fails_while_every_address_is_held(small: Runtime) -> None:
 
 
 def test_a_nic_without_secondary_addresses_is_said_to_have_none(small: Runtime) -> None:
-    small.write_pool(Path("/run/bare.json"), ())
+    small.write_pool((), Path("/run/bare.json"))
     small.end_agent()
     small.lose_ledger()
     small.start_agent(*FROM_FILE, "/run/bare.json")

@@ -33,6 +33,7 @@ from podvnet.model.address import Mac
 from podvnet.model.attachment import Node
 from podvnet.model.kernel import InterfaceAddress, LinkUp, Step, VethPair
 from podvnet.plan.attachment_program import HOST
+from podvnet.plugin.network_config import Environment
 from podvnet.plugin.request import parse_request
 
 VM, POD, FABRIC = "crash-vm", "crash-pod", "crash-fabric"
@@ -105,7 +106,17 @@ def live(ledger_path: Path) -> Life:
     egress = Egress(executor, ledger, pods_may_ask_platform=False)
     egress.ensure(NODE, "azure0")
     wiring = Wiring(executor, reaper)
-    verbs = Verbs(executor, ledger, wiring, egress, Standing(node=NODE), rest=0.0, refresh=lambda: None)
+    verbs = Verbs(
+        executor,
+        ledger,
+        wiring,
+        egress,
+        Standing(node=NODE),
+        rest=0.0,
+        bridge="azure0",
+        environments=frozenset(Environment),
+        refresh=lambda: None,
+    )
     reaper.start()
     return Life(ledger, executor, wiring, verbs, reaper)
 
@@ -134,7 +145,7 @@ def in_child(action: Callable[[], None]) -> int:
         try:
             action()
             code = 0
-        except BaseException:  # the parent sees an exit code only
+        except BaseException:  # noqa: BLE001 - the parent sees an exit code only
             traceback.print_exc()
         finally:
             os._exit(code)

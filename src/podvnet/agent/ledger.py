@@ -55,6 +55,9 @@ CREATE TABLE IF NOT EXISTS networks (
 """
 
 
+_COLUMNS = "number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result"
+
+
 class State(StrEnum):
     """How far an attachment has come."""
 
@@ -120,6 +123,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, boot_id: str) -> None:
+        self._versions: tuple[int, ...] | None = None  # asked for by every ADD; only a new list changes it
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         try:
             self._connection = self._open(path, boot_id)
@@ -194,7 +198,11 @@ class Ledger:
         Args:
             key: whose; there must be no row.
             mode: None when only addresses are asked for.
-            mac, mtu, sandbox, sandbox_id, pod: kept.
+            mac: of the pod's end.
+            mtu: bytes of an IP packet.
+            sandbox: the path the runtime gave for the pod's namespace.
+            sandbox_id: which namespace that was.
+            pod: what the runtime calls the pod, for people.
             versions: the IP versions to take one address of each.
             wanted: particular addresses, taken if they are free (rested or not).
             within: limits the choice to a subnet.
@@ -252,8 +260,8 @@ class Ledger:
         key = attachment.key
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO attachments (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id,"
-                " pod) VALUES (?, ?, ?, ?, 'attached', ?, ?, ?, '', '', '')",
+                "INSERT INTO attachments"
+                " (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod) VALUES (?, ?, ?, ?, 'attached', ?, ?, ?, '', '', '')",
                 (
                     attachment.number,
                     key.network,
@@ -288,11 +296,13 @@ class Ledger:
         One that is gone from the list but held stays until it is released.
         """
         entries = list(listed)
+        self._versions = None
         with self._transaction() as db:
             before = {row[0] for row in db.execute("SELECT address FROM addresses WHERE listed")}
             db.execute("UPDATE addresses SET listed = 0")
             db.executemany(
-                "INSERT INTO addresses (address, version, interface, gateway, listed, position) VALUES (?, ?, ?, ?, 1, ?)"
+                "INSERT INTO addresses (address, version, interface, gateway, listed, position)"
+                " VALUES (?, ?, ?, ?, 1, ?)"
                 " ON CONFLICT (address) DO UPDATE SET listed = 1, position = excluded.position,"
                 " interface = excluded.interface, gateway = excluded.gateway",
                 (
@@ -307,15 +317,18 @@ class Ledger:
     def count(self, now: float, rest: float) -> PoolCount:
         """How the IPv4 pool stands."""
         total, held, resting = self._connection.execute(
-            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0) FROM addresses WHERE version = 4",
+            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0)"
+            " FROM addresses WHERE version = 4",
             (now - rest,),
         ).fetchone()
         return PoolCount(total, held, resting)
 
     def versions(self) -> tuple[int, ...]:
         """The IP versions of which the pool has addresses."""
-        found = self._connection.execute("SELECT DISTINCT version FROM addresses WHERE listed ORDER BY version")
-        return tuple(row[0] for row in found)
+        if self._versions is None:
+            found = self._connection.execute("SELECT DISTINCT version FROM addresses WHERE listed ORDER BY version")
+            self._versions = tuple(row[0] for row in found)
+        return self._versions
 
     def missing_from_source(self) -> list[str]:
         """Addresses that pods hold and the source names no more."""
@@ -341,7 +354,7 @@ class Ledger:
         """The address that has been free longest: those never held first, in the source's order."""
         found = db.execute(
             "SELECT address, interface, gateway, released FROM addresses"
-            " WHERE holder IS NULL AND listed AND version = ? ORDER BY released, position",
+            " WHERE holder IS NULL AND listed = 1 AND version = ? ORDER BY released, position",  # in the index's order
             (version,),
         )
         for address, interface, gateway, released in found:
@@ -394,7 +407,8 @@ class Ledger:
         )
         self._connection.execute(
             "INSERT INTO networks VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET prefixes = excluded.prefixes, exceptions = excluded.exceptions, bridged = max(bridged, excluded.bridged)",
+            " SET prefixes = excluded.prefixes, exceptions = excluded.exceptions,"
+            " bridged = max(bridged, excluded.bridged)",
             (name, json.dumps(sorted(map(str, prefixes))), json.dumps(sorted(map(str, exceptions))), int(bridged)),
         )
 
@@ -407,8 +421,7 @@ class Ledger:
 
     def _rows(self, condition: str, parameters: tuple[object, ...]) -> Iterator[Row]:
         found = self._connection.execute(
-            "SELECT number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result"
-            f" FROM attachments {condition}",  # noqa: S608 - the condition is one of ours, its values are parameters
+            f"SELECT {_COLUMNS} FROM attachments {condition}",  # noqa: S608 - both are constants of ours
             parameters,
         ).fetchall()
         for number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result in found:

@@ -20,7 +20,7 @@ from podvnet.agent.ledger import Ledger
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
 from podvnet.agent.reconcile import reconcile
 from podvnet.agent.server import Server
-from podvnet.agent.source import Refresher, Source, pool_addresses
+from podvnet.agent.source import Refresher, Source, SourceKind, pool_addresses
 from podvnet.agent.verbs import Standing, Verbs
 from podvnet.agent.wiring import Wiring
 from podvnet.azure.error import SourceError
@@ -31,6 +31,7 @@ from podvnet.linux.reaper import Reaper
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.attachment import Node
 from podvnet.plan.attachment_program import HOST
+from podvnet.plugin.network_config import Environment
 
 RUN = Path("/run/podvnet")
 SOCKET = "agent.sock"
@@ -39,6 +40,15 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = "/proc/self/ns/net"
 
 _log = structlog.get_logger()
+
+
+# "azure" is also what a configuration that says nothing means, so it goes with every source.
+_ENVIRONMENTS = {
+    SourceKind.AUTO: frozenset({Environment.AZURE, Environment.IMDS}),
+    SourceKind.WIRESERVER: frozenset({Environment.AZURE}),
+    SourceKind.IMDS: frozenset({Environment.AZURE, Environment.IMDS}),
+    SourceKind.FILE: frozenset({Environment.AZURE, Environment.MAS, Environment.FILE}),
+}
 
 
 class AlreadyRunningError(Exception):
@@ -88,6 +98,8 @@ class Agent:
             self._egress,
             self._standing,
             rest=settings.rest,
+            bridge=settings.bridge,
+            environments=_ENVIRONMENTS[settings.source.kind],
             refresh=self._refresher.ask_now,
         )
         self._server = Server(settings.run / SOCKET, self._verbs, self._report)
@@ -142,7 +154,7 @@ class Agent:
         except NicNotFoundError as error:
             self._standing.reason = str(error)
             self._standing.remedy = "is the NIC up, and is the agent in the VM's own network namespace?"
-            _log.error("nic_not_found", reason=str(error))  # noqa: TRY400 - not a bug, the VM lacks its NIC
+            _log.error("nic_not_found", reason=str(error))
             return
         if node != self._standing.node:
             self._stand(node)

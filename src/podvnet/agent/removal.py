@@ -33,7 +33,8 @@ def remove_traces(run: Path, *, force: bool) -> list[str]:
         door = executor.door(HOST)
         links = [link for link in rtnetlink_dump.links(door.route) if link.name.startswith(LINK_PREFIX)]
         if links and not force:
-            msg = f"{len(links)} pods are attached ({', '.join(link.name for link in links[:3])}{', …' if len(links) > 3 else ''})"
+            some = ", ".join(link.name for link in links[:3])
+            msg = f"{len(links)} pods are attached ({some}{', …' if len(links) > 3 else ''})"
             raise NotEmptyError(msg)
         messages = [message for link in links for message in rtnetlink.retire(link.index, GROUP)]
         for error in door.route.transact([*messages, rtnetlink.delete_group(GROUP)] if links else []):

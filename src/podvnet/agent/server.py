@@ -161,7 +161,7 @@ class Server:
             except BlockingIOError:
                 return
             except OSError as error:  # out of descriptors: serve those who are in
-                _log.error("accept_failed", reason=str(error))  # noqa: TRY400 - the traceback tells nothing more
+                _log.error("accept_failed", reason=str(error))
                 return
             accepted.setblocking(False)
             self._arrivals += 1
@@ -250,7 +250,7 @@ class Server:
             _log.info("refused", command=request.command, key=str(key), code=int(error.code), reason=error.msg)
             self._answer(connection, 1, error.render(request.config.cni_version))
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 - the runtime is told, the log has the traceback, the agent lives on
             _log.exception("bug", command=request.command, key=str(key))
             bug = CniError(
                 Code.INTERNAL, f"{request.command} of {key} failed by a bug in the agent", "see the agent's log"

@@ -1,7 +1,8 @@
 """The verbs of CNI on one VM: ADD, DEL, CHECK, GC, STATUS.
 
-The order of an ADD is check, allocate (a ledger row), build, publish; of a DEL mark, take down, release. A crash between
-any two leaves a row whose state says what to take back. For the agent's one thread, so no verb meets another half-done.
+The order of an ADD is check, allocate (a ledger row), build, publish; of a DEL mark, take down, release. A crash
+between any two leaves a row whose state says what to take back. For the agent's one thread, so no verb meets another
+half-done.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.address import WIRESERVER_ADDRESS, derived_mac, disjoint
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
-from podvnet.plan.attachment_program import host_mac
+from podvnet.plan.attachment_program import EVERYWHERE, host_mac
 from podvnet.plugin.error import CniError, Code
+from podvnet.plugin.network_config import Environment
 from podvnet.plugin.request import Command, Program, Request
 from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, render
 
@@ -33,7 +35,6 @@ _log = structlog.get_logger()
 
 _POD_OUI = bytes.fromhex("02")
 _MORE_ADDRESSES = "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM"
-_DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 class MustWaitError(Exception):
@@ -61,6 +62,8 @@ class Verbs:
         executor, ledger, wiring, egress: the parts of the agent.
         standing: kept up to date by the agent.
         rest: seconds that a released address is left alone.
+        bridge: the name of the software bridge.
+        environments: the values of ``ipam.environment`` that mean the agent's source of addresses.
         refresh: asks the platform for its list as soon as possible.
     """
 
@@ -73,6 +76,8 @@ class Verbs:
         standing: Standing,
         *,
         rest: float,
+        bridge: str,
+        environments: frozenset[Environment],
         refresh: Callable[[], None],
     ) -> None:
         self._executor = executor
@@ -81,6 +86,8 @@ class Verbs:
         self._egress = egress
         self._standing = standing
         self._rest = rest
+        self._bridge = bridge
+        self._environments = environments
         self._refresh = refresh
         self._own = namespace.own_identity()
         self._bridged = False
@@ -119,6 +126,7 @@ class Verbs:
             answer = self._again(found, descriptor, request)
             if answer is not None:
                 return answer
+        self._check_source(request)
         if not ipam_only:
             self._prepare(request, node)
         attachment = self._allocate(request, key, node, descriptor)
@@ -155,6 +163,17 @@ class Verbs:
         self._remove(row, sandbox if _is_of(row, sandbox) else None)
         return None
 
+    def _check_source(self, request: Request) -> None:
+        """The agent takes addresses from one source; a configuration that names another is not to be misled."""
+        environment = request.config.ipam.environment
+        if environment not in self._environments:
+            known = ", ".join(repr(str(each)) for each in sorted(self._environments))
+            raise CniError(
+                Code.INVALID_CONFIG,
+                f"ipam.environment {str(environment)!r}: this VM's agent takes its addresses elsewhere ({known})",
+                "leave it out, or run the agent with another --pool-source",
+            )
+
     def _prepare(self, request: Request, node: Node) -> None:
         """Bring the VM into the state the network's configuration asks for; nothing to do after the first pod."""
         config = request.config
@@ -165,11 +184,16 @@ class Verbs:
                 "leave master out",
             )
         bridged = config.mode is not Mode.TRANSPARENT
-        exceptions = config.non_masquerade
+        if bridged and config.bridge != self._bridge:
+            raise CniError(
+                Code.INVALID_CONFIG,
+                f"bridge {config.bridge!r}: this VM's agent calls its bridge {self._bridge!r}",
+                "leave bridge out, or run the agent with --bridge",
+            )
         try:
-            self._egress.follow(node, config.name, config.vnet_cidrs, exceptions, bridged=bridged)
+            self._egress.follow(node, config.name, config.vnet_cidrs, config.non_masquerade, bridged=bridged)
             if bridged and not self._bridged:
-                ensure_bridge(self._executor, node, config.bridge)
+                ensure_bridge(self._executor, node, self._bridge)
                 self._bridged = True
         except (KernelError, RulesetError) as error:
             raise CniError(Code.KERNEL_REFUSED, f"cannot prepare the VM: {error}", "see the agent's log") from error
@@ -320,7 +344,7 @@ def key_of(request: Request) -> AttachmentKey:
 def _result(attachment: Attachment, request: Request, *, ipam_only: bool = False) -> Result:
     dns = request.config.dns if request.config.dns != Dns() else Dns(nameservers=(str(WIRESERVER_ADDRESS),))
     pairs = list(zip(attachment.addresses, attachment.gateways, strict=True))
-    routes = tuple(Route(dst=type(each.network)(_DEFAULTS[each.version]), gw=gateway) for each, gateway in pairs)
+    routes = tuple(Route(dst=EVERYWHERE[each.version], gw=gateway) for each, gateway in pairs)
     if ipam_only:
         return Result(ips=tuple(IpConfig(each, gateway) for each, gateway in pairs), routes=routes, dns=dns)
     interfaces = (

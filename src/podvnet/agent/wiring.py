@@ -31,8 +31,15 @@ from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
 from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
 from podvnet.plan.node_ruleset import TABLE
 
-_GUARDS = (("inet", "sources4"), ("arp", "sources4"), ("inet", "pods4"), ("bridge", "sources4"), ("bridge", "delivery4"),
-           ("bridge", "local4"), ("bridge", "tunnel_ports"))  # fmt: skip
+_GUARDS = (
+    ("inet", "sources4"),
+    ("inet", "pods4"),
+    ("arp", "sources4"),
+    ("bridge", "sources4"),
+    ("bridge", "delivery4"),
+    ("bridge", "local4"),
+    ("bridge", "tunnel_ports"),
+)
 
 
 class Wiring:
@@ -62,7 +69,7 @@ class Wiring:
                 self._executor.apply(attach_steps(attachment))
 
     def _clear_leftover(self, name: str, sandbox: int) -> bool:
-        """Free an interface's name in a pod if the interface is our own and waits for deletion; tell whether it is free.
+        """Free an interface's name in a pod if the interface is ours and waits for deletion; tell whether it is free.
 
         That happens when an attachment was taken down without its pod's namespace at hand. A stranger's interface, or
         one that is in use, is left alone.

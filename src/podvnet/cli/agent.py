@@ -23,9 +23,16 @@ from podvnet.cli.output import FailureError
 @click.option("--pool-interval", type=float, default=10.0, show_default=True, help="Seconds between questions.")
 @click.option("--rest", type=float, default=10.0, show_default=True, help="Seconds a released address is left alone.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("/run/podvnet"), show_default=True)
+@click.option("--bridge", default="azure0", show_default=True, help="The software bridge of modes bridge and tunnel.")
 @click.option("--pods-may-ask-platform", is_flag=True, help="Let pods reach IMDS and the wireserver's HTTP.")
 def agent(
-    pool_source: str, pool_file: Path, pool_interval: float, rest: float, run_dir: Path, pods_may_ask_platform: bool
+    pool_source: str,
+    pool_file: Path,
+    pool_interval: float,
+    rest: float,
+    run_dir: Path,
+    bridge: str,
+    pods_may_ask_platform: bool,
 ) -> None:
     """Run the agent of this VM in the foreground. `podvnet install` starts one as a service."""
     from podvnet.agent.process import AlreadyRunningError, Settings, run
@@ -38,6 +45,7 @@ def agent(
         source=Source(SourceKind(pool_source), pool_file),
         interval=pool_interval,
         rest=rest,
+        bridge=bridge,
         pods_may_ask_platform=pods_may_ask_platform,
     )
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sys
 import time
@@ -133,7 +132,8 @@ def _mtu(lab: Any) -> Proof:
     first, *_, last = lab.pods.values()
     fits = datagram_passes(first.descriptor, last.address, 1500)
     more = datagram_passes(first.descriptor, last.address, 1501)
-    words = f"{first.name} → {last.name}: 1500 bytes unfragmented {'pass' if fits else 'DO NOT pass'}, 1501 {'PASS' if more else 'do not'}"
+    passing = f"1500 bytes unfragmented {'pass' if fits else 'DO NOT pass'}, 1501 {'PASS' if more else 'do not'}"
+    words = f"{first.name} → {last.name}: {passing}"
     return Proof("the path MTU between pods is the NIC's", fits and not more, words)
 
 
@@ -160,7 +160,10 @@ def _exceptions(lab: Any) -> Proof:
     seen = seen_as(pod.descriptor, INTERNET_HOST, timeout=0.5)
     dropped = lab.dropped("no_outbound") - before
     lab.delete_pod("untranslated")
-    words = f"{pod.address} left vm2 untranslated; the network's edge, which translates primary addresses only, dropped {dropped}"
+    words = (
+        f"{pod.address} left vm2 untranslated; the network's edge, which translates primary addresses only,"
+        f" dropped {dropped}"
+    )
     return Proof("with a nonMasquerade exception a pod keeps its own address", not seen and dropped > 0, words)
 
 
@@ -174,8 +177,8 @@ def _pool(lab: Any) -> Proof:
         burst.delete_all()
         held = burst.held()
     words = (
-        f"{made + 3} pods, {reached + 3} reached from vm2; one more: {json.dumps(refusal.get('msg', ''))[1:-1]}; after deleting"
-        f" them {held} addresses are held, by the 3 pods from before"
+        f"{made + 3} pods, {reached + 3} reached from vm2; one more: {refusal.get('msg', 'was not refused')}; after"
+        f" deleting them {held} addresses are held, by the 3 pods from before"
     )
     holds = made == _POOL - 3 and reached == made and refusal.get("code") == 101 and held == 3
     return Proof(f"{_POOL} pods on one VM, all reachable; the next is refused; all addresses come back", holds, words)

@@ -254,6 +254,6 @@ def _agent_process() -> int | None:
 def _holds(process: int, lock: Path) -> bool:
     """Tell whether the process has the lock file open: a number in a file may be another's by now."""
     try:
-        return any(os.path.samefile(f"/proc/{process}/fd/{name}", lock) for name in os.listdir(f"/proc/{process}/fd"))
+        return any(each.samefile(lock) for each in Path(f"/proc/{process}/fd").iterdir() if each.exists())
     except OSError:
         return False

@@ -1,8 +1,8 @@
 """Virtual machines: a network namespace and a mount namespace, booted, entered, shut down.
 
-A VM shares the machine's programs but has its own ``/run`` (empty at every boot), its own boot id, its own ``/var/log``,
-and its own layer over ``/etc``, ``/opt`` and ``/var/lib`` (its disk, which outlives a reboot). What runs inside sees
-neither other VMs nor the machine's own daemons' sockets.
+A VM shares the machine's programs but has its own ``/run`` (empty at every boot), its own boot id, its own
+``/var/log``, and its own layer over ``/etc``, ``/opt`` and ``/var/lib`` (its disk, which outlives a reboot). What runs
+inside sees neither other VMs nor the machine's own daemons' sockets.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
         # VMs ask the platform while they boot, so recovery runs beside the servers.
         await asyncio.to_thread(fabric.recover)
     except ArmErrorsError as refusal:
-        _log.error("guest_not_started", reason=str(refusal))  # noqa: TRY400 - a guest's failure, not a bug here
+        _log.error("guest_not_started", reason=str(refusal))
     server = quiet_server(control.application(fabric, stop.set))
     task = asyncio.create_task(server.serve(sockets=[_unix_socket(run / SOCKET)]))
     ready()

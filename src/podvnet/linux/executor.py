@@ -176,9 +176,11 @@ class Executor:
             failed[step] = error
             if adding and not error.is_there:
                 done.append(step)  # a link may have been made before one of its settings was refused
+        if not failed:
+            done += steps  # hashing them is dear, and this is the path of every attachment
+            return
         done += [step for step in steps if step not in failed]
-        if failed:
-            raise next(iter(failed.values()))
+        raise next(iter(failed.values()))
 
     def _elements(self, label: str, elements: list[Element], *, adding: bool) -> None:
         sets = self.door(label).sets

@@ -52,7 +52,7 @@ def _create(pin: Path, furnish: Callable[[], None], processor: int) -> None:
             pinned.wait()
             if not failure:
                 furnish()
-        except BaseException as error:  # carried to the caller, who raises it
+        except BaseException as error:  # noqa: BLE001 - carried to the caller, who raises it
             failure.append(error)
         ready.set()
 
@@ -93,7 +93,7 @@ def processes(pin: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if os.readlink(entry / "ns/mnt") == inside:
+                if str((entry / "ns/mnt").readlink()) == inside:
                     found.append(int(entry.name))
             except OSError:
                 continue  # it ended, or is a kernel thread

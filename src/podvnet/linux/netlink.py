@@ -1,8 +1,8 @@
 """Netlink: the socket, the header, the attribute, the acknowledgement.
 
-Source: Linux ``Documentation/userspace-api/netlink/intro.rst`` and ``include/uapi/linux/netlink.h``. Every message asks
-for an acknowledgement; a batch is one ``sendmsg``, and a message that fails does not stop those behind it, so the
-caller is told of each.
+Source: Linux ``Documentation/userspace-api/netlink/intro.rst`` and ``include/uapi/linux/netlink.h``. A batch is one
+``sendmsg``. A message that fails does not stop those behind it, and the kernel tells of a failure unasked; so only the
+last message asks for an acknowledgement, and what has not failed by then has succeeded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from podvnet.linux.error import KernelError
 
@@ -119,7 +120,7 @@ class NetlinkSocket:
         """Ask the kernel to honour the filters of dump requests."""
         self._socket.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
 
-    def __enter__(self) -> NetlinkSocket:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,11 +136,12 @@ class NetlinkSocket:
     def _batch(self, messages: Sequence[Message]) -> list[KernelError | None]:
         first = self._sequence + 1
         self._sequence += len(messages)
+        acknowledge = [0] * (len(messages) - 1) + [ACK]
         packed = b"".join(
-            _HEADER.pack(16 + len(m.body), m.type, m.flags | REQUEST | ACK, first + i, 0)
+            _HEADER.pack(16 + len(m.body), m.type, m.flags | REQUEST | ask, first + i, 0)
             + m.body
             + bytes(-len(m.body) & 3)
-            for i, m in enumerate(messages)
+            for i, (m, ask) in enumerate(zip(messages, acknowledge, strict=True))
         )
         self._socket.sendall(packed)
         outcome: list[KernelError | None] = [None] * len(messages)
@@ -159,7 +161,7 @@ class NetlinkSocket:
         return first
 
     def acknowledgements(self, first: int, last: int) -> Iterator[tuple[int, int, str]]:
-        """Yield (sequence, errno, reason) until the acknowledgement of ``last`` has come."""
+        """Yield (sequence, errno, reason) of failures, until the acknowledgement of ``last`` has come."""
         while True:
             data = self._socket.recv(_BUFFER)
             offset = 0

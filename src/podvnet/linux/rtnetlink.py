@@ -55,20 +55,27 @@ _U64 = struct.Struct("=Q")
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD = 18, 20, 26, 27, 28
+_NUM_TX_QUEUES, _NUM_RX_QUEUES = 31, 32
 _KIND, _DATA, _VETH_PEER = 1, 2, 1
 _BRIDGE_AGEING, _BRIDGE_MULTICAST_SNOOPING = 4, 23
 _PROXY_ARP, _PROXY_ARP_PVLAN = 3, 25
 _ADDR_GEN_MODE, _GEN_NONE = 8, 1
-_PORT_LEARNING, _PORT_FLOOD, _PORT_MULTICAST_FLOOD, _PORT_BROADCAST_FLOOD = 8, 9, 27, 30
+_PORT_HAIRPIN, _PORT_LEARNING, _PORT_FLOOD, _PORT_MULTICAST_FLOOD, _PORT_BROADCAST_FLOOD = 4, 8, 9, 27, 30
 
 # A kernel booted without IPv6 refuses its attributes; everywhere else autoconfiguration is turned off before a link
 # is up, or its solicitations of hundreds of links compete for the one lock that attaching needs.
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").is_dir()
 _NO_AUTOCONFIGURATION = nested(socket.AF_INET6, attribute(_ADDR_GEN_MODE, bytes([_GEN_NONE]))) if _HAS_IPV6 else b""
 
-# Nothing is learned from a pod and nothing flooded to it: its one address is a static entry.
+# A veth pair has no queues to wait in; those it would be given for each processor only take time to make (half of all
+# that a pair takes, with two processors).
+_ONE_QUEUE = u32(_NUM_TX_QUEUES, 1) + u32(_NUM_RX_QUEUES, 1)
+
+# Nothing is learned from a pod and nothing flooded to it: its one address is a static entry. What a pod sends to a
+# port of the VM that leads back to it is translated before it is bridged, so it leaves by the port it came from.
 _CLOSED_PORT = nested(
     IFLA_PROTINFO,
+    attribute(_PORT_HAIRPIN, b"\1"),
     *(attribute(kind, b"\0") for kind in (_PORT_LEARNING, _PORT_FLOOD, _PORT_MULTICAST_FLOOD, _PORT_BROADCAST_FLOOD)),
 )
 
@@ -138,12 +145,14 @@ def _add_veth(pair: VethPair, peer_namespace: int) -> list[Message]:
         attribute(IFLA_ADDRESS, mac_bytes(pair.peer_mac)),
         u32(IFLA_MTU, pair.mtu),
         u32(IFLA_NET_NS_FD, peer_namespace),
+        _ONE_QUEUE,
     )
     create = link_body(
         pair.index,
         text(IFLA_IFNAME, pair.name),
         attribute(IFLA_ADDRESS, mac_bytes(pair.mac)),
         u32(IFLA_MTU, pair.mtu),
+        _ONE_QUEUE,
         nested(IFLA_LINKINFO, text(_KIND, "veth"), nested(_DATA, attribute(_VETH_PEER, peer))),
     )
     messages = [Message(NEWLINK, CREATE | EXCLUSIVE, create, f"add link {pair.name} with {pair.peer_name} at its end")]

@@ -5,12 +5,16 @@ gateway, and a permanent neighbour for that gateway. So a pod never needs ARP, a
 gateway: the host decides what is near.
 
 The VM's side is a routed port (``transparent``) or a bridge port (``bridge``, ``tunnel``). In both, what the pod may
-send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.node_ruleset` checks; all else is dropped.
+send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.node_ruleset` checks; all else is
+dropped.
 """
 
 from __future__ import annotations
 
-from podvnet.model.address import PLATFORM_MAC, Mac, mac_bytes
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+
+from podvnet.model.address import PLATFORM_MAC, Mac, Prefix, mac_bytes
 from podvnet.model.attachment import BRIDGE_INDEX, Attachment, Mode
 from podvnet.model.kernel import (
     LOOPBACK,
@@ -36,7 +40,8 @@ POD = "pod"
 ROUTED_MAC = Mac("aa:aa:aa:aa:aa:aa")
 """The MAC of the host ends of routed pods."""
 
-_EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+EVERYWHERE: Mapping[int, Prefix] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+"""The prefix that holds every address of an IP version."""
 
 
 def attach_steps(attachment: Attachment) -> tuple[Step, ...]:
@@ -114,8 +119,7 @@ def pod_side(attachment: Attachment) -> list[KernelObject]:
         objects.append(InterfaceAddress(index, interface))
         objects.append(Neighbour(index, gateway, mac))
         objects.append(Route(host_prefix(gateway), index))
-        everywhere = type(interface.network)(_EVERYWHERE[interface.version])
-        objects.append(Route(everywhere, index, gateway))
+        objects.append(Route(EVERYWHERE[interface.version], index, gateway))
     return objects
 
 

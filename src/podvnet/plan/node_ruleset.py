@@ -78,8 +78,11 @@ table arp {TABLE} {{
     return Ruleset((("inet", TABLE), ("arp", TABLE)), text)
 
 
-_PLATFORM_REFUSED = f"""ip saddr @pods4 ip daddr {IMDS_ADDRESS} counter name metadata_refused drop
-		ip saddr @pods4 ip daddr {WIRESERVER_ADDRESS} tcp dport {{ 80, 443, 32526 }} counter name metadata_refused drop"""
+_PLATFORM_REFUSED = (
+    f"ip saddr @pods4 ip daddr {IMDS_ADDRESS} counter name metadata_refused drop\n"
+    f"\t\tip saddr @pods4 ip daddr {WIRESERVER_ADDRESS} tcp dport {{ 80, 443, 32526 }}"
+    " counter name metadata_refused drop"
+)
 
 
 def bridge_ruleset(node: Node) -> Ruleset:
@@ -88,8 +91,9 @@ def bridge_ruleset(node: Node) -> Ruleset:
     Frames from a pod are addressed to the gateway. What is for the VM itself, or for another pod of the bridge, is
     readdressed to it (in the mode ``tunnel`` only what is for the VM: its probes must work whatever rules the network
     has); what is for the subnet goes on to the virtual network; all else is lifted into the VM's own IP stack, where
-    services, masquerading and host ports are. Frames from the NIC carry the VM's MAC, as Azure delivers them, and are readdressed
-    to the pod. Frames to the NIC leave with the VM's MAC, as Azure demands; the answers to the VM's own ARP come back to it.
+    services, masquerading and host ports are. Frames from the NIC carry the VM's MAC, as Azure delivers them, and are
+    readdressed to the pod. Frames to the NIC leave with the VM's MAC, as Azure demands; the answers to the VM's own ARP
+    come back to it.
     """
     near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == 4)
     mac = node.nic_mac

@@ -180,7 +180,7 @@ def _parse(document: Document, name: str, cni_version: str, *, ipam_only: bool) 
         master=_interface_name(document, "master", ""),
         bridge=_interface_name(document, "bridge", DEFAULT_BRIDGE),
         mtu=document.integer("mtu", 68, 65535) or None,
-        ip_masq=document.flag("ipMasq"),
+        ip_masq=_always_translating(document),
         ipam=ipam,
         dns=parse_dns(document.child("dns")),
         non_masquerade=document.networks("nonMasquerade"),
@@ -288,6 +288,15 @@ def _refuse_what_we_do_not_do(document: Document) -> None:
             document.reject(CniError(Code.UNSUPPORTED_FIELD, f"{key} {quoted(found)} is not supported", remedy))
         elif found not in ("", default):
             document.reject_value(key, f"{quoted(found)} is unknown; leave it out")
+
+
+def _always_translating(document: Document) -> bool | None:
+    """``ipMasq``: translation is the agent's, for all networks of the VM; one network cannot turn it off."""
+    wanted = document.flag("ipMasq")
+    if wanted is False:
+        remedy = "name the destinations that must see pods' own addresses in nonMasquerade"
+        document.reject(CniError(Code.UNSUPPORTED_FIELD, "ipMasq false is not supported", remedy))
+    return wanted
 
 
 def _choice(source: Document, key: str, kind: type[_E], default: _E, *, foreign: tuple[str, ...]) -> _E:

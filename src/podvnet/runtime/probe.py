@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from podvnet.linux import namespace
 
@@ -65,7 +66,7 @@ class WhoAmI:
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, name="who-am-i", daemon=True)
 
-    def __enter__(self) -> WhoAmI:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -33,6 +33,7 @@ T = TypeVar("T")
 BIN = Path("/opt/cni/bin")
 PLUGIN, IPAM = "azure-vnet", "azure-vnet-ipam"
 RUN = Path("/run/podvnet")
+POOL = Path("/run/pool.json")
 _LOG = Path("/var/log/podvnet-agent.log")
 # What the kernel sets by and by (operational state, IPv6 multicast, the flag "linkdown") is left out.
 _ROUTE_FIELDS = ("type", "dst", "dev", "gateway", "table", "protocol", "scope")
@@ -407,7 +408,7 @@ class Runtime:
 
         self.do(unlink)
 
-    def write_pool(self, path: Path, last_bytes: Sequence[int]) -> None:
+    def write_pool(self, last_bytes: Sequence[int], path: Path = POOL) -> None:
         """Write an interface file for the VM's NIC with some of its addresses, by their last byte."""
         nic = self._ip("addr", "show", "eth0")[0]
         primary = nic["addr_info"][0]["local"]

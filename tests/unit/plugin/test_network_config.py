@@ -2,13 +2,13 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from podvnet.model.attachment import Mode
 from podvnet.plugin.document import Document
 from podvnet.plugin.error import CniError, Code
 from podvnet.plugin.network_config import (
     Attachment,
     Environment,
     IpamConfig,
-    Mode,
     NetworkConfig,
     interface_name_fault,
     parse_network_config,
@@ -55,7 +55,7 @@ def test_every_honoured_key() -> None:
         master="eth1",
         bridge="br0",
         mtu=1400,
-        ipMasq=False,
+        ipMasq=True,
         ipam={"type": "azure-vnet-ipam", "environment": "fileIpam", "subnet": "10.1.0.0/24", "ipAddress": "10.1.0.9"},
         dns={"nameservers": ["168.63.129.16"], "domain": "a.b", "search": ["c"], "options": ["ndots:5"]},
         nonMasquerade=["192.168.0.0/16", "fd00::/8"],
@@ -67,7 +67,7 @@ def test_every_honoured_key() -> None:
         "eth1",
         "br0",
         1400,
-        False,
+        True,
     )
     assert config.ipam == IpamConfig(
         "azure-vnet-ipam", Environment.FILE, ip_network("10.1.0.0/24"), ip_address("10.1.0.9")
