@@ -2,9 +2,9 @@
 
     podvnet sandbox -- python benchmarks/attach.py [--quick] [--where]
 
-Every plug-in has a node of its own and is given the same number of pods. They take turns, a tenth of the pods at a time,
-so whatever else the machine does hits all alike. Compare by ratio. Nothing is asserted of times; a call that fails ends
-the run.
+Every plug-in has a node of its own and is given the same number of pods. They take turns, a tenth of the pods at a
+time, so whatever else the machine does hits all alike. Compare by ratio. Nothing is asserted of times; a call that
+fails ends the run.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from execution import Call
@@ -49,7 +49,7 @@ class Case:
             "CNI_NETNS": sandbox,
             "CNI_IFNAME": "eth0",
             "CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=bench",
-            "CNI_PATH": os.path.dirname(self.program),
+            "CNI_PATH": str(Path(self.program).parent),
             "PATH": _PATH,
         }
         return Call(self.program, environment, json.dumps(config).encode())

@@ -1,6 +1,7 @@
 """A node: a process inside the namespaces of a VM, or inside a network namespace of its own, that runs what it is told.
 
-Plug-ins are its children, so they start where a runtime would start them and no ``nsenter`` is part of what is measured.
+Plug-ins are its children, so they start where a runtime would start them and no ``nsenter`` is part of what is
+measured.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class _Worker:
         return Block(samples, elapsed, self._agent_seconds() - before)
 
     def _agent_seconds(self) -> float:
-        """CPU of the agent so far. /proc/PID/stat counts in hundredths of a second, the kernel's clock in nanoseconds."""
+        """CPU of the agent so far: what /proc/PID/stat says too, there in hundredths of a second."""
         process_clock = (~self.agent << 3) | 2  # clock_getcpuclockid(3)
         return time.clock_gettime(process_clock) if self.agent else 0.0
 

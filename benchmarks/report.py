@@ -129,11 +129,14 @@ def show(document: dict[str, Any], console: Console) -> None:
 
 
 def _show_cases(document: dict[str, Any], console: Console) -> None:
-    table = Table(title="Attach and detach, ms: p50 / p95 / p99; CPU of plug-in + agent", box=box.SIMPLE_HEAD)
-    for name in ("", "ipMasq", "ADD", "CPU", "DEL", "CPU", "last/first", "×8 ADD/s", "×8 DEL/s", "agent MiB"):
+    table = Table(
+        title="Attach and detach, ms: p50 / p95 / p99; mean CPU of plug-in + agent; MiB: the agent's memory",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("", "ipMasq", "ADD", "CPU", "DEL", "CPU", "last/first", "x8 ADD/s", "x8 DEL/s", "MiB"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for title, found in document["cases"].items():
-        memory = f"{found['agentBytes'] / 2**20:.0f}" if "agentBytes" in found else "–"
+        memory = f"{found['agentBytes'] / 2**20:.0f}" if "agentBytes" in found else ""
         table.add_row(
             title,
             "yes" if found["ipMasq"] else "no",
@@ -151,13 +154,13 @@ def _show_cases(document: dict[str, Any], console: Console) -> None:
 
 def _show_ratios(document: dict[str, Any], console: Console) -> None:
     table = Table(title="Ours ÷ theirs", box=box.SIMPLE_HEAD)
-    names = ("", "ADD p50", "ADD p99", "ADD CPU", "DEL p50", "×8 ADD/s", "×8 DEL/s")
+    names = ("", "ADD p50", "ADD p99", "ADD CPU", "DEL p50", "x8 ADD/s", "x8 DEL/s")
     for name in names:
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for ours, peers in document["ratios"].items():
         for peer, ratio in peers.items():
             times = (f"1/{1 / ratio[key]:.1f}" for key in ("addP50", "addP99", "addCpu", "deleteP50"))
-            rates = (f"{ratio[key]:.0f}×" for key in ("addPerSecond", "deletePerSecond"))
+            rates = (f"{ratio[key]:.0f}x" for key in ("addPerSecond", "deletePerSecond"))
             table.add_row(f"{ours} ÷ {peer}", *times, *rates)
     console.print(table)
 

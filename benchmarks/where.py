@@ -1,7 +1,7 @@
 """Where the time of one ADD and one DEL goes: the agent's own parts, run in this process and timed from outside.
 
-Nothing of the product is changed for it: the parts' methods are wrapped here, and each is charged with the time it spends
-itself, without that of wrapped methods it calls. The wrapping costs a microsecond or two a call.
+Nothing of the product is changed for it: the parts' methods are wrapped here, and each is charged with the time it
+spends itself, without that of wrapped methods it calls. The wrapping costs a microsecond or two a call.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from case import CASES, FLOORS, Call
-from execution import Sample, execute
+from case import CASES, FLOORS
+from execution import Call, Sample, execute
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +38,7 @@ from podvnet.linux.nfnetlink import SetSocket
 from podvnet.model.address import Mac, platform_mac
 from podvnet.model.kernel import Step, VethPair
 from podvnet.plan.attachment_program import HOST, POD
+from podvnet.plugin.result import Result
 from podvnet.plugin.shim import best_shim
 
 _NODE = "where"
@@ -97,7 +98,7 @@ def _wrap(watch: Stopwatch) -> None:
     watch.time(verbs, "render", "result")
     watch.time(verbs, "_result", "result")
     watch.time(verbs, "_merged", "result")
-    watch.time(verbs.Result, "to_json", "result")
+    watch.time(Result, "to_json", "result")
     for method in ("find", "begin", "versions", "publish", "leave", "release"):
         watch.time(Ledger, method, f"ledger: {'begin' if method == 'versions' else method}")
     watch.time(Executor, "lend", "pod's door")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_250_pods_run_the_251st_is_refused_and_all_addresses_come_back(restless:
 
 
 def test_an_address_just_released_is_not_given_out_while_others_are_free(small: Runtime) -> None:
-    given = []
+    given: list[str] = []
     for _ in range(3):
         pods = attach(small, 1)
         given += pods
@@ -102,6 +103,18 @@ def test_an_add_waits_for_a_resting_address(small: Runtime) -> None:
         assert small.call("STATUS").silent
         assert address_of(receive(waiting).result) == "10.1.2.6"
     assert small.held()["10.1.2.6"] == waiting_pod.container
+
+
+def test_an_add_that_waits_does_not_ask_the_platform_again_and_again(small: Runtime) -> None:
+    small.end_agent()
+    small.start_agent(*FROM_FILE, "--rest", "1.5", "--pool-interval", "600")
+    pods = attach(small, 3)
+    released(small, pods["10.1.2.6"])
+    account = Path(f"/proc/{small.agent_process()}/io")
+    reads = lambda: int(account.read_text().split("syscr:")[1].split()[0])
+    before = reads()
+    attach(small, 1)
+    assert reads() - before < 100
 
 
 def test_those_who_wait_are_served_in_the_order_in_which_they_came(small: Runtime) -> None:

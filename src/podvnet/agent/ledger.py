@@ -261,7 +261,8 @@ class Ledger:
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO attachments"
-                " (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod) VALUES (?, ?, ?, ?, 'attached', ?, ?, ?, '', '', '')",
+                " (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod)"
+                " VALUES (?, ?, ?, ?, 'attached', ?, ?, ?, '', '', '')",
                 (
                     attachment.number,
                     key.network,

@@ -231,9 +231,11 @@ class Server:
             return
         for warning in request.config.warnings:
             _log.warning("configuration", network=request.config.name, warning=warning)
-        if request.command is Command.ADD and connection.hung_up():
-            self._forget(connection)
-            return
+        if request.command is Command.ADD:
+            self._retry(everyone=False)  # who has waited goes first
+            if connection.hung_up():
+                self._forget(connection)
+                return
         self._serve(connection, request, None)
 
     def _serve(self, connection: Connection, request: Request, waiting: Waiting | None) -> None:
@@ -283,16 +285,19 @@ class Server:
         if now >= deadline or (answered and not wait.seconds):
             self._answer(connection, 1, wait.error.render(request.config.cni_version))
             return
+        if waiting is None:
+            self._verbs.ask_platform()  # once: its answer is a reason to try again
         retry_at = now + wait.seconds if wait.seconds else deadline
         answers = waiting.answers if waiting else self._answers
         self._waiting.append(Waiting(connection, request, wait.error, retry_at, deadline, answers))
 
     def _retry(self, *, everyone: bool) -> None:
         now = time.monotonic()
-        due = [each for each in self._waiting if everyone or now >= min(each.retry_at, each.deadline)]
-        if not due:
+        if not everyone and not any(now >= min(each.retry_at, each.deadline) for each in self._waiting):
             return
-        self._waiting = [each for each in self._waiting if each not in due]
+        # One that is due may take what an earlier one waits for too: they are tried in the order of arrival.
+        due = sorted(self._waiting, key=lambda each: each.connection.arrival)
+        self._waiting = []
         for each in due:
             if each.connection.hung_up():
                 self._forget(each.connection)

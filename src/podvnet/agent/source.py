@@ -62,12 +62,12 @@ class Source:
 
 
 def pool_addresses(nic: PlatformNic) -> list[PoolAddress]:
-    """The addresses of a NIC that pods can have: all but the primary ones."""
+    """The addresses of a NIC that pods can have: all but the primary ones. IPv4 only, as far as packets are carried."""
     return [
         PoolAddress(ip_interface(f"{entry.address}/{subnet.prefix.prefixlen}"), gateway(subnet.prefix))
         for subnet in nic.subnets
         for entry in subnet.addresses
-        if not entry.primary
+        if not entry.primary and entry.address.version == 4
     ]
 
 

@@ -88,7 +88,7 @@ class Verbs:
         self._rest = rest
         self._bridge = bridge
         self._environments = environments
-        self._refresh = refresh
+        self.ask_platform = refresh
         self._own = namespace.own_identity()
         self._bridged = False
 
@@ -231,7 +231,6 @@ class Verbs:
                 f"no free address{where} for {key.ifname} of {key.container[:12]}: {_shortage(node, count)}",
                 _MORE_ADDRESSES,
             )
-            self._refresh()
             raise MustWaitError(error.wait or 0.0, exhausted) from None
         except AddressNotToBeHadError as error:
             raise CniError(
