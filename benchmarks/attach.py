@@ -20,7 +20,7 @@ from typing import Any
 
 import report
 import where
-from case import CASES, OURS, REFERENCE
+from case import CASES, OURS, REFERENCE, Case
 from node import Node
 from rich.console import Console
 
@@ -61,7 +61,7 @@ def _resources(addresses: int) -> dict[str, Any]:
     return {"resources": found}
 
 
-def _nodes(pods: int) -> list[Node]:
+def _nodes(cases: list[Case], pods: int) -> list[Node]:
     """Bring up a fabric and a node for every case."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(_resources(255), file)
@@ -69,7 +69,7 @@ def _nodes(pods: int) -> list[Node]:
         podvnet("up", "--no-agents", file.name)
     lab = Lab(probe.WhoAmI())
     nodes = []
-    for case in CASES:
+    for case in cases:
         if case.machine:
             lab.inside(case.machine, "install", "-D", "-m", "755", str(best_shim()), OURS)
             nodes.append(Node(case, lab.vm(case.machine), lab.pin(case.machine)))
@@ -163,7 +163,8 @@ def main() -> None:
         return
     load_before = os.getloadavg()[0]
     console.print("bringing the nodes up …")
-    document = _measure(_nodes(pods), pods, rounds, console)
+    cases = [case for case in CASES if case.machine or not arguments.ours]
+    document = _measure(_nodes(cases, pods), pods, rounds, console)
     document = {"about": _about(pods, rounds, load_before), **document}
     report.show(document, console)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)

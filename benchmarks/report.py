@@ -123,7 +123,8 @@ def show(document: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     _show_cases(document, console)
-    _show_ratios(document, console)
+    if document["ratios"]:
+        _show_ratios(document, console)
     floors = " · ".join(f"{name} {value['p50']:.2f}" for name, value in document["floors"].items())
     console.print(f"floors, ms p50: {floors}", highlight=False)
 
@@ -166,8 +167,13 @@ def _show_ratios(document: dict[str, Any], console: Console) -> None:
 
 
 def _three(spread: dict[str, float]) -> str:
-    return f"{spread['p50']:.2f} / {spread['p95']:.2f} / {spread['p99']:.2f}"
+    return " / ".join(_short(spread[key]) for key in ("p50", "p95", "p99"))
 
 
 def _two(spread: dict[str, float]) -> str:
-    return f"{spread['cpu']:.2f} + {spread['agentCpu']:.2f}" if spread["agentCpu"] else f"{spread['cpu']:.2f}"
+    own = _short(spread["cpu"])
+    return f"{own} + {_short(spread['agentCpu'])}" if spread["agentCpu"] else own
+
+
+def _short(milliseconds: float) -> str:
+    return f"{milliseconds:.2f}" if milliseconds < 10 else f"{milliseconds:.1f}"

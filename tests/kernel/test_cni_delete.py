@@ -88,6 +88,13 @@ def test_del_after_the_namespace_ended_frees_the_address(cni: Runtime, mode: str
     assert eventually(lambda: cni.state() == before)
 
 
+def test_the_interface_is_gone_from_the_pod_when_del_returns(cni: Runtime, mode: str) -> None:
+    pod = cni.sandbox()
+    cni.add(pod, configuration(mode))
+    assert cni.call("DEL", pod, configuration(mode)).silent
+    assert "eth0" not in cni.links_in(pod)
+
+
 def test_the_namespace_can_be_used_again_at_once(cni: Runtime, mode: str) -> None:
     pod = cni.sandbox()
     for _ in range(5):

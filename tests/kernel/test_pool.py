@@ -111,7 +111,10 @@ def test_an_add_that_waits_does_not_ask_the_platform_again_and_again(small: Runt
     pods = attach(small, 3)
     released(small, pods["10.1.2.6"])
     account = Path(f"/proc/{small.agent_process()}/io")
-    reads = lambda: int(account.read_text().split("syscr:")[1].split()[0])
+
+    def reads() -> int:
+        return int(account.read_text().split("syscr:")[1].split()[0])
+
     before = reads()
     attach(small, 1)
     assert reads() - before < 100

@@ -285,7 +285,7 @@ class Server:
         if now >= deadline or (answered and not wait.seconds):
             self._answer(connection, 1, wait.error.render(request.config.cni_version))
             return
-        if waiting is None:
+        if waiting is None and wait.error.code is Code.POOL_EXHAUSTED:
             self._verbs.ask_platform()  # once: its answer is a reason to try again
         retry_at = now + wait.seconds if wait.seconds else deadline
         answers = waiting.answers if waiting else self._answers

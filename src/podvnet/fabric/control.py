@@ -19,6 +19,8 @@ from starlette.routing import Route
 
 from podvnet.fabric.arm.world import shown
 from podvnet.fabric.engine import Change, Fabric
+from podvnet.fabric.gate import Gate
+from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmErrorsError
 from podvnet.model.kernel import Ruleset, Step
 from podvnet.plan import names
@@ -26,46 +28,52 @@ from podvnet.plan import names
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(fabric: Fabric, stop: Callable[[], None]) -> Starlette:
+def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]) -> Starlette:
     """The control application.
 
     Args:
-        fabric: the engine; its calls are made one at a time, outside the event loop.
+        fabric: the engine.
+        gate: the resource manager's door, which new principals are let in by.
+        turn: whose calls are made in turn.
         stop: ends the process, once the answer is sent.
     """
-    turn = asyncio.Lock()
-
-    async def alone(action: Callable[[], Any]) -> Any:
-        async with turn:
-            return await asyncio.to_thread(action)
 
     async def plan(request: Request) -> Response:
         wanted = json.loads(await request.body())
-        return JSONResponse(_change(await alone(lambda: fabric.plan(wanted))))
+        return JSONResponse(_change(await turn.take(lambda: fabric.plan(wanted))))
 
     async def apply(request: Request) -> Response:
         wanted = json.loads(await request.body())
-        return JSONResponse(_change(await alone(lambda: fabric.apply(wanted))))
+        return JSONResponse(_change(await turn.take(lambda: fabric.apply(wanted))))
 
     async def down(_: Request) -> Response:
-        outcome = _change(await alone(fabric.down))
+        outcome = _change(await turn.take(fabric.down))
         asyncio.get_running_loop().call_later(0.05, stop)
         return JSONResponse(outcome)
 
     async def status(_: Request) -> Response:
-        return JSONResponse(await alone(lambda: _status(fabric)))
+        return JSONResponse(await turn.take(lambda: _status(fabric)))
 
     async def reboot(request: Request) -> Response:
         name = request.path_params["name"]
-        await alone(lambda: fabric.reboot(name))
+        await turn.take(lambda: fabric.reboot(name))
         return JSONResponse({"rebooted": name})
 
     async def command(request: Request) -> Response:
         machine = fabric.find_machine(request.path_params["name"])
         return JSONResponse({"command": fabric.machine(machine).command()})
 
+    async def access(_: Request) -> Response:
+        return JSONResponse(await turn.take(gate.describe))
+
+    async def principal(request: Request) -> Response:
+        wanted = json.loads(await request.body())
+        return JSONResponse(await turn.take(lambda: gate.new_principal(wanted["name"], wanted["role"])))
+
     return Starlette(
         routes=[
+            Route("/access", _refusals(access), methods=["GET"]),
+            Route("/principals", _refusals(principal), methods=["POST"]),
             Route("/plan", _refusals(plan), methods=["POST"]),
             Route("/apply", _refusals(apply), methods=["POST"]),
             Route("/down", _refusals(down), methods=["POST"]),

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import structlog
 
-from podvnet.fabric.arm.world import Document, World
+from podvnet.fabric.arm.virtual_machines import place_nics
+from podvnet.fabric.arm.world import Document, World, shown
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
-from podvnet.fabric.settlement import ResourceChange, settle_all
+from podvnet.fabric.settlement import ResourceChange, changes_between, settle, settle_all
 from podvnet.fabric.store import Store
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
@@ -29,6 +30,7 @@ from podvnet.plan import change, names
 from podvnet.plan.network_program import compile_fabric
 
 FROM_FILE = "file"
+FROM_API = "api"
 
 _log = structlog.get_logger()
 
@@ -99,13 +101,62 @@ class Fabric:
             ArmErrorsError: what is wrong with the resources, or what the kernel refused; nothing has changed.
         """
         change_, world, program = self._prepare(wanted)
+        self._carry_out(change_, world, program, FROM_FILE)
+        return change_
+
+    def put(self, document: Document) -> tuple[bool, Document]:
+        """Create or replace one resource, as the API does.
+
+        Returns:
+            Whether it is new, and its settled document.
+
+        Raises:
+            ArmError: it is refused.
+            ArmErrorsError: the kernel refused.
+        """
+        world = self._world.copy()
+        settled = settle(document, world)
+        key = settled["id"].lower()
+        new = key not in world.documents
+        world.put(settled)
+        place_nics(world)
+        self._change_to(world)
+        return new, self._world.documents[key]
+
+    def remove(self, keys: set[str]) -> None:
+        """Delete resources, as the API does. Those not there are no error.
+
+        Raises:
+            ArmErrorsError: one is in use by another that stays, or the kernel refused.
+        """
+        kept = [document for key, document in self._world.documents.items() if key not in keys]
+        settlement = settle_all(
+            [shown(document) for document in kept], self._world, keys & self._world.documents.keys()
+        )
+        self._change_to(settlement.world)
+
+    @property
+    def world(self) -> World:
+        """Every resource, settled. To be read only."""
+        return self._world
+
+    @property
+    def store(self) -> Store:
+        """The store, for what is no resource of the network."""
+        return self._store
+
+    def _change_to(self, world: World) -> None:
+        program = compile_fabric(IntentReader().read(world))
+        change_ = Change(changes_between(self._world, world), change.difference(self._program, program))
+        self._carry_out(change_, world, program, FROM_API)
+
+    def _carry_out(self, change_: Change, world: World, program: Program, origin: str) -> None:
         gone = self._machines(self._program) - self._machines(program)
         try:
             with self._store.transaction():
                 self._store.remove(self._world.documents.keys() - world.documents.keys())
                 self._store.write(
-                    (doc for key, doc in world.documents.items() if doc is not self._world.documents.get(key)),
-                    FROM_FILE,
+                    (doc for key, doc in world.documents.items() if doc is not self._world.documents.get(key)), origin
                 )
                 self._dataplane.shut_down(gone, discard=True)
                 self._dataplane.apply(change_.steps)
@@ -113,18 +164,16 @@ class Fabric:
             _log.exception("kernel_refused")
             self._dataplane.recover(self._program)
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
-            refusal = ArmError(
-                "InternalServerError", f"the kernel refused: {error}{notes}", status=HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            what = f"the kernel refused: {error}{notes}"
+            refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
             raise ArmErrorsError((refusal,)) from error
         for key in world.documents:
-            self._origins.setdefault(key, FROM_FILE)
-        self._origins = {key: origin for key, origin in self._origins.items() if key in world.documents}
+            self._origins.setdefault(key, origin)
+        self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
         self._world, self._program = world, program
         self._intent = self._reader.read(world)
         self._changed(self._intent)
         self._boot()
-        return change_
 
     def down(self) -> Change:
         """Take everything down: VMs with their disks, namespaces, resources."""

@@ -18,7 +18,9 @@ import structlog
 
 from podvnet.fabric import control
 from podvnet.fabric.engine import Fabric
+from podvnet.fabric.gate import PORT, Gate
 from podvnet.fabric.platform_server import PlatformServer, quiet_server
+from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmErrorsError
 from podvnet.model.intent import Intent
 
@@ -31,7 +33,7 @@ class AlreadyRunningError(Exception):
     """Another fabric process holds the same directory."""
 
 
-def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None]) -> None:
+def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None], port: int = PORT) -> None:
     """Serve until SIGTERM, SIGINT or ``down``; ``ready`` is called once the network is up and the socket answers.
 
     Raises:
@@ -39,10 +41,10 @@ def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callabl
     """
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_one(run / "fabric.lock"):
-        asyncio.run(_serve(run, state, guest_command, ready))
+        asyncio.run(_serve(run, state, guest_command, ready, port))
 
 
-async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None]) -> None:
+async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None], port: int) -> None:
     loop = asyncio.get_running_loop()
     changed, stop = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,6 +54,7 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
         loop.call_soon_threadsafe(changed.set)
 
     fabric = Fabric(run, state, guest_command, noticed)
+    turn = Turn()
     platform = PlatformServer(lambda: fabric.intent)
     follower = asyncio.create_task(_follow(platform, changed))
     try:
@@ -59,13 +62,19 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
         await asyncio.to_thread(fabric.recover)
     except ArmErrorsError as refusal:
         _log.error("guest_not_started", reason=str(refusal))
-    server = quiet_server(control.application(fabric, stop.set))
-    task = asyncio.create_task(server.serve(sockets=[_unix_socket(run / SOCKET)]))
+    gate = Gate(state / "identity", port)
+    servers = [
+        (quiet_server(control.application(fabric, gate, turn, stop.set)), _unix_socket(run / SOCKET)),
+        (gate.server(fabric, turn), gate.listen()),
+    ]
+    tasks = [asyncio.create_task(server.serve(sockets=[own])) for server, own in servers]
     ready()
     _log.info("ready", socket=str(run / SOCKET))
     await stop.wait()
-    server.should_exit = True
-    await task
+    for server, _ in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+    gate.close()
     follower.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await follower

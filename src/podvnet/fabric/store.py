@@ -21,6 +21,10 @@ CREATE TABLE IF NOT EXISTS resources (
     origin TEXT NOT NULL,           -- 'file' when a file declared it, 'api' when the API made it
     document TEXT NOT NULL          -- JSON
 ) STRICT;
+CREATE TABLE IF NOT EXISTS groups (
+    key TEXT PRIMARY KEY,           -- subscription and name in lower case, with a slash between
+    document TEXT NOT NULL          -- JSON
+) STRICT;
 """
 _VERSION = 1
 
@@ -80,3 +84,18 @@ class Store:
     def remove(self, keys: Iterable[str]) -> None:
         """Take resources out."""
         self._connection.executemany("DELETE FROM resources WHERE key = ?", ((key,) for key in keys))
+
+    def groups(self) -> dict[str, Document]:
+        """The resource groups that were made by name, by key."""
+        return {key: json.loads(text) for key, text in self._connection.execute("SELECT key, document FROM groups")}
+
+    def write_group(self, key: str, document: Document) -> None:
+        """Add or replace a resource group."""
+        self._connection.execute(
+            "INSERT INTO groups VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET document = excluded.document",
+            (key, json.dumps(document)),
+        )
+
+    def remove_group(self, key: str) -> None:
+        """Take a resource group out."""
+        self._connection.execute("DELETE FROM groups WHERE key = ?", (key,))

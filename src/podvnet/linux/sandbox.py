@@ -11,8 +11,10 @@ import signal
 import subprocess
 from pathlib import Path
 
-from podvnet.linux import mount
+from podvnet.linux import mount, rtnetlink
 from podvnet.linux.error import KernelError
+from podvnet.linux.netlink import ROUTE, NetlinkSocket
+from podvnet.model.kernel import LOOPBACK
 
 MARK = "PODVNET_SANDBOX"
 _STATE = "/run/podvnet-state"
@@ -50,6 +52,8 @@ def furnish() -> None:
     except KernelError:
         # A container's runtime may have covered parts of /sys; only some tools miss the right view.
         os.environ["PODVNET_SYSFS"] = "outer"
+    with NetlinkSocket(ROUTE) as netlink:
+        netlink.transact(rtnetlink.up(LOOPBACK))
     os.environ[MARK] = "1"
     os.environ["PODVNET_STATE"] = _STATE
 

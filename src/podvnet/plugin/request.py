@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -26,6 +27,8 @@ from podvnet.plugin.version import NEWEST, scan_version
 
 _CONTAINER_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 _ERRNO: Final = re.compile(r"[0-9]{1,4}")
+_REMEMBERED_SIZE: Final = 8192
+"""Bytes of a configuration worth remembering; larger ones are nobody's."""
 
 
 class Command(StrEnum):
@@ -131,10 +134,13 @@ def _parse_request(environment: Mapping[str, str], stdin: bytes) -> Request:
     if command is Command.VERSION:
         args: Mapping[str, str] = MappingProxyType({})
         config = NetworkConfig(name="", cni_version=NEWEST)
-    else:
+    elif command is Command.DEL or len(stdin) > _REMEMBERED_SIZE:
         document = Document(decode(stdin), lenient=command is Command.DEL)
         args = _read_args(environment, command, document)
         config = parse_network_config(document, verb=command, ipam_only=program is Program.IPAM)
+    else:
+        args = _read_args(environment, command, Document({}))
+        config = _remembered_config(stdin, command, ipam_only=program is Program.IPAM)
     return Request(
         command=command,
         program=program,
@@ -146,6 +152,12 @@ def _parse_request(environment: Mapping[str, str], stdin: bytes) -> Request:
         netns_override=environment.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true"),
         config=config,
     )
+
+
+@lru_cache(maxsize=64)
+def _remembered_config(stdin: bytes, command: Command, *, ipam_only: bool) -> NetworkConfig:
+    """Read a configuration, once: for every pod of a network a runtime sends the same bytes."""
+    return parse_network_config(Document(decode(stdin)), verb=command, ipam_only=ipam_only)
 
 
 def _read_command(environment: Mapping[str, str]) -> Command:

@@ -1,0 +1,252 @@
+"""The resource manager's HTTP application: who asks, what for, and how it is answered."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from podvnet.fabric.api import resource_groups as frame
+from podvnet.fabric.api.answers import answer, base_url, page, refusal
+from podvnet.fabric.api.login import Login
+from podvnet.fabric.api.operations import Operations, Outcome
+from podvnet.fabric.api.resource_groups import ResourceGroups
+from podvnet.fabric.api.resources import Resources
+from podvnet.fabric.api.target import Target, check_api_version, parse_path
+from podvnet.fabric.engine import Fabric
+from podvnet.fabric.identity.principals import TENANT, Principals, Role
+from podvnet.fabric.identity.tokens import Signer
+from podvnet.fabric.turn import Turn
+from podvnet.model.arm_error import ArmError, ArmErrorsError
+from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
+
+_READS = {"GET", "HEAD"}
+_LARGEST_BODY = 4 << 20
+"""Bytes of a request body. Source: Azure document "Azure Resource Manager limits"."""
+
+Answering = Callable[[Request, Target], Awaitable[Response]]
+
+
+class ResourceManager:
+    """The application's parts.
+
+    Args:
+        fabric: the engine, whose calls are made in ``turn``.
+        turn: shared with everybody else who calls the engine.
+        principals: who may log in.
+        signer: signs and checks tokens.
+    """
+
+    def __init__(self, fabric: Fabric, turn: Turn, principals: Principals, signer: Signer) -> None:
+        self._fabric = fabric
+        self._turn = turn
+        self._principals = principals
+        self._signer = signer
+        self._groups = ResourceGroups(fabric.store)
+        self._resources = Resources(fabric, self._groups)
+        self._operations = Operations()
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        methods = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"]
+        return Starlette(
+            routes=[
+                *Login(self._principals, self._signer).routes(),
+                Route("/{path:path}", self._handle, methods=methods),
+            ]
+        )
+
+    async def _handle(self, request: Request) -> Response:
+        try:
+            self._authorize(request)
+            check_api_version(request.query_params.get("api-version"))
+            target = parse_path(request.url.path)
+            return await self._route(request, target)
+        except ArmError as error:
+            return refusal(request, error)
+        except ArmErrorsError as several:
+            return refusal(request, several.errors[0])
+
+    def _authorize(self, request: Request) -> None:
+        here = base_url(request)
+        audiences = (here, "https://management.azure.com", "https://management.core.windows.net")
+        client = self._signer.client_of(request.headers.get("authorization"), audiences, time.time())
+        principal = self._principals.find(client)
+        if principal is None:
+            raise ArmError(
+                "InvalidAuthenticationToken", f"The client '{client}' is not known.", status=HTTPStatus.UNAUTHORIZED
+            )
+        if principal.role is Role.READER and request.method not in _READS:
+            raise ArmError(
+                "AuthorizationFailed",
+                f"The client '{principal.client}' with object id '{principal.object}' does not have authorization to"
+                f" perform action '{request.method}' over scope '{request.url.path}'.",
+                status=HTTPStatus.FORBIDDEN,
+            )
+
+    async def _route(self, request: Request, target: Target) -> Response:
+        if not target.subscription:
+            return self._above_subscriptions(request, target)
+        frame.subscription_document(target.subscription)
+        if target.provider:
+            if target.segments and target.segments[0].lower() == "locations":
+                return self._operation(request, target)
+            if target.provider.lower() == "microsoft.resources" or not target.segments:
+                return self._provider(request, target)
+            return await self._resource(request, target)
+        if target.group:
+            return await self._group(request, target)
+        return await self._subscription(request, target)
+
+    @staticmethod
+    def _above_subscriptions(request: Request, target: Target) -> Response:
+        words = tuple(word.lower() for word in target.words)
+        if request.method in _READS and words == ("subscriptions",):
+            return page(request, [frame.subscription_document(DEFAULT_SUBSCRIPTION)])
+        if request.method in _READS and words == ("tenants",):
+            return page(request, [{"id": f"/tenants/{TENANT}", "tenantId": TENANT, "tenantCategory": "Home"}])
+        raise _unknown(request)
+
+    async def _subscription(self, request: Request, target: Target) -> Response:
+        words = tuple(word.lower() for word in target.words)
+        if request.method in _READS and not words:
+            return answer(request, frame.subscription_document(target.subscription))
+        if request.method in _READS and words == ("resourcegroups",):
+            world = self._fabric.world
+            return page(request, await self._turn.take(lambda: self._groups.every(target.subscription, world)))
+        if request.method in _READS and words == ("providers",):
+            return page(request, frame.provider_documents(target.subscription))
+        if request.method in _READS and words == ("locations",):
+            location = {"name": frame.LOCATION, "displayName": "Local", "id": f"/subscriptions/{target.subscription}"}
+            return page(request, [location])
+        if request.method in _READS and words[:1] == ("operationresults",):
+            return answer(request)
+        raise _unknown(request)
+
+    @staticmethod
+    def _provider(request: Request, target: Target) -> Response:
+        rest = tuple(segment.lower() for segment in target.segments)
+        if (request.method in _READS and not rest) or (request.method == "POST" and rest == ("register",)):
+            return answer(request, frame.provider_document(target.subscription, target.provider))
+        raise _unknown(request)
+
+    def _operation(self, request: Request, target: Target) -> Response:
+        kind, identity = target.segments[2].lower(), target.segments[3] if len(target.segments) > 3 else ""
+        outcome = self._operations.find(identity)
+        if outcome is None:
+            raise ArmError("NotFound", f"Operation {identity} was not found.", status=HTTPStatus.NOT_FOUND)
+        if kind == "operations":
+            return answer(request, {"status": outcome.status} | ({"error": outcome.error} if outcome.error else {}))
+        if outcome.body is None:
+            return answer(request, status=HTTPStatus.NO_CONTENT)
+        return answer(request, outcome.body)
+
+    async def _group(self, request: Request, target: Target) -> Response:
+        subscription, name, world = target.subscription, target.group, self._fabric.world
+        words = tuple(word.lower() for word in target.words)
+        groups, take = self._groups, self._turn.take
+        if words == ("resources",) and request.method in _READS:
+            await take(lambda: groups.get(subscription, name, world))
+            return page(request, await take(lambda: self._in_group(subscription, name)))
+        if words:
+            raise _unknown(request)
+        match request.method:
+            case "GET":
+                return answer(request, await take(lambda: groups.get(subscription, name, world)))
+            case "HEAD":
+                return answer(request, status=await take(lambda: self._head(subscription, name)))
+            case "PUT":
+                body = await _body(request)
+                new, document = await take(lambda: groups.put(subscription, name, body, world))
+                return answer(request, document, HTTPStatus.CREATED if new else HTTPStatus.OK)
+            case "PATCH":
+                tags = (await _body(request)).get("tags") or {}
+                return answer(request, await take(lambda: groups.tag(subscription, name, tags, world)))
+            case "DELETE":
+                await take(lambda: self._delete_group(subscription, name))
+                place = f"{base_url(request)}/subscriptions/{subscription}/operationresults/done"
+                extra = {"Location": f"{place}?api-version=2021-04-01", "Retry-After": "1"}
+                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
+        raise _unknown(request)
+
+    def _head(self, subscription: str, name: str) -> int:
+        try:
+            self._groups.get(subscription, name, self._fabric.world)
+        except ArmError as error:
+            return error.status
+        return HTTPStatus.NO_CONTENT
+
+    def _in_group(self, subscription: str, name: str) -> list[Any]:
+        prefix = f"/subscriptions/{subscription}/resourcegroups/{name}/".lower()
+        return [
+            {key: document[key] for key in ("id", "name", "type", "location", "tags") if key in document}
+            for key, document in self._fabric.world.documents.items()
+            if key.startswith(prefix)
+        ]
+
+    def _delete_group(self, subscription: str, name: str) -> None:
+        self._groups.get(subscription, name, self._fabric.world)
+        prefix = f"/subscriptions/{subscription}/resourcegroups/{name}/".lower()
+        self._fabric.remove({key for key in self._fabric.world.documents if key.startswith(prefix)})
+        self._groups.remove(subscription, name)
+
+    async def _resource(self, request: Request, target: Target) -> Response:
+        take, resources = self._turn.take, self._resources
+        if_match = request.headers.get("if-match")
+        if request.method in _READS:
+            if target.is_collection:
+                return page(request, await take(lambda: resources.list(target)))
+            view, etag = await take(lambda: resources.get(target))
+            return answer(request, view, extra={"ETag": etag})
+        if target.is_collection:
+            raise _unknown(request)
+        match request.method:
+            case "PUT":
+                body = await _body(request)
+                written = await take(lambda: resources.put(target, body, if_match))
+                status = HTTPStatus.CREATED if written.new else HTTPStatus.OK
+                return answer(request, written.view, status, {"ETag": written.etag})
+            case "PATCH":
+                body = await _body(request)
+                written = await take(lambda: resources.tag(target, body, if_match))
+                return answer(request, written.view, extra={"ETag": written.etag})
+            case "DELETE":
+                if not await take(lambda: resources.delete(target, if_match)):
+                    return answer(request, status=HTTPStatus.NO_CONTENT)
+                extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
+                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
+        raise _unknown(request)
+
+
+async def _body(request: Request) -> Any:
+    raw = await request.body()
+    if len(raw) > _LARGEST_BODY:
+        raise ArmError(
+            "RequestContentTooLarge",
+            f"The request content is larger than {_LARGEST_BODY} bytes.",
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        )
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ArmError(
+            "InvalidRequestContent", f"The request content was invalid and could not be read: {error}"
+        ) from None
+    if not isinstance(body, dict):
+        raise ArmError("InvalidRequestContent", "The request content was invalid: it must be a JSON object.")
+    return body
+
+
+def _unknown(request: Request) -> ArmError:
+    return ArmError(
+        "InvalidResourceType",
+        f"{request.method} {request.url.path} is nothing this fabric serves.",
+        status=HTTPStatus.NOT_FOUND,
+    )

@@ -1,0 +1,156 @@
+"""The certificate authority: a key and certificate that clients are told to trust, and the server's, signed by it.
+
+Made at first start, kept for the life of the fabric's state, never sent anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_NAMES = ("localhost", "management.podvnet.internal", "login.podvnet.internal")
+_ADDRESSES = ("127.0.0.1", "::1")
+_LIFETIME = dt.timedelta(days=3650)
+_SERVER_LIFETIME = dt.timedelta(days=800)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The files of the authority. ``certificate`` is what clients trust."""
+
+    directory: Path
+
+    @property
+    def certificate(self) -> Path:
+        """The authority's certificate, PEM."""
+        return self.directory / "ca.pem"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The server's certificate, PEM."""
+        return self.directory / "server.pem"
+
+    @property
+    def server_key(self) -> Path:
+        """The server's private key, PEM."""
+        return self.directory / "server.key"
+
+
+def ensure_authority(directory: Path, now: dt.datetime) -> Authority:
+    """Make the authority and the server's certificate unless both are there and good for another month."""
+    authority = Authority(directory)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key_file = directory / "ca.key"
+    if not (key_file.exists() and authority.certificate.exists()):
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate_of_authority(key, now)
+        _write(key_file, _pem_of_key(key))
+        _write(authority.certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        authority.server_certificate.unlink(missing_ok=True)
+    if not _good(authority.server_certificate, now):
+        signer = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        if not isinstance(signer, ec.EllipticCurvePrivateKey):
+            msg = f"{key_file} holds no elliptic-curve key"
+            raise ValueError(msg)
+        issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate_of_server(key, signer, issuer, now)
+        _write(authority.server_key, _pem_of_key(key))
+        _write(authority.server_certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    return authority
+
+
+def _good(certificate: Path, now: dt.datetime) -> bool:
+    if not certificate.exists():
+        return False
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return found.not_valid_after_utc > now + dt.timedelta(days=30)
+
+
+def _certificate_of_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "podvnet fabric")])
+    return (
+        _builder(name, name, key.public_key(), now, _LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _certificate_of_server(
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate,
+    now: dt.datetime,
+) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAMES[0])])
+    names: list[x509.GeneralName] = [x509.DNSName(each) for each in _NAMES]
+    names += [x509.IPAddress(ip_address(each)) for each in _ADDRESSES]
+    return (
+        _builder(name, issuer.subject, key.public_key(), now, _SERVER_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+) -> x509.CertificateBuilder:
+    # A clock that is a little behind must not refuse a certificate made just now.
+    start = now - dt.timedelta(hours=1)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + lifetime)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    temporary = path.with_name(f".{path.name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
