@@ -52,6 +52,18 @@ def test_fifty_adds_at_once_all_succeed_and_fifty_dels_undo_them(crowd: Runtime,
     assert eventually(lambda: crowd.state() == before)
 
 
+def test_the_first_packet_to_a_new_pod_arrives(crowd: Runtime, mode: str) -> None:
+    late = []
+    for _ in range(CROWD):
+        pod = crowd.sandbox()
+        address = address_of(crowd.add(pod, configuration(mode)))
+        crowd.lab.servers.listen(pod.descriptor, address)
+        if seen_as(crowd.lab.vm("vm2"), address, timeout=0.9) != OTHER_VM:  # a second attempt is made after a second
+            late.append(address)
+        crowd.lab.servers.forget(address)
+    assert late == []
+
+
 def test_the_same_add_many_times_at_once_is_one_attachment(crowd: Runtime, mode: str) -> None:
     pod = crowd.sandbox()
     answers = at_once(crowd, "ADD", [pod] * 20, mode)

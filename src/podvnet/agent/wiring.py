@@ -67,6 +67,7 @@ class Wiring:
                 if not error.is_there or not self._clear_leftover(attachment.key.ifname, sandbox):
                     raise
                 self._executor.apply(attach_steps(attachment))
+        self._executor.door(HOST).route.transact([rtnetlink.synchronise(attachment.link_index)])
 
     def _clear_leftover(self, name: str, sandbox: int) -> bool:
         """Free an interface's name in a pod if the interface is ours and waits for deletion; tell whether it is free.

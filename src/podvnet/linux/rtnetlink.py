@@ -248,6 +248,16 @@ def enslave(port: int, bridge: int) -> Message:
     return Message(SETLINK, 0, link_body(port, u32(IFLA_MASTER, bridge)), f"put link {port} into bridge {bridge}")
 
 
+def synchronise(index: int) -> Message:
+    """Look at a link, which makes the kernel act on a carrier that has just come.
+
+    A link whose far end was set up after it sends nothing until a worker of the kernel has noticed, which takes
+    milliseconds or, when many links are made, longer: the first packets to a new pod would be lost. Since Linux 6.8 a
+    look does what the worker would (net/core/rtnetlink.c, ``rtnl_getlink``); before, it does no harm.
+    """
+    return Message(GETLINK, 0, link_body(index), f"look at link {index}")
+
+
 def retire(index: int, group: int) -> list[Message]:
     """Set a link down and into the group of links that wait for deletion."""
     return [
