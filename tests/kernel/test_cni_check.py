@@ -81,6 +81,8 @@ IN_POD = [
     ("ip -n {pod} route del 10.1.1.1", "in the pod: Route 10.1.1.1/32"),
     ("ip -n {pod} neigh del 10.1.1.1 dev eth0", "in the pod: neighbour 10.1.1.1"),
     ("ip -n {pod} link set eth0 down", "in the pod: LinkUp"),
+    ("ip -n {pod} link set eth0 name eth7", "in the pod: eth0 {mac} (the link is eth7 {mac} now)"),
+    ("ip -n {pod} link set eth0 address 02:00:00:00:00:07", "in the pod: eth0 {mac} (the link is eth0"),
 ]
 
 

@@ -130,14 +130,17 @@ class Wiring:
     def faults(self, attachment: Attachment, sandbox: int | None) -> list[str]:
         """What of an attachment is missing, in words; nothing when it is whole."""
         host = Observation(self._executor.door(HOST))
-        missing: list[tuple[str, KernelObject]] = [
-            ("on the VM", item) for item in host.missing([*guard(attachment), *host_side(attachment)])
-        ]
-        if sandbox is not None:
-            with self._executor.lent(POD, sandbox):
-                inside = Observation(self._executor.door(POD))
-                missing += [("in the pod", item) for item in inside.missing(pod_side(attachment))]
-        return [f"{where}: {describe(item)}" for where, item in missing]
+        faults = [f"on the VM: {describe(item)}" for item in host.missing([*guard(attachment), *host_side(attachment)])]
+        if sandbox is None:
+            return faults
+        with self._executor.lent(POD, sandbox):
+            inside = Observation(self._executor.door(POD))
+            faults += [f"in the pod: {describe(item)}" for item in inside.missing(pod_side(attachment))]
+            link = inside.links.get(attachment.link_index)
+        wanted = (attachment.key.ifname, attachment.mac)
+        if link and (link.name, link.mac) != wanted:
+            faults.append(f"in the pod: {' '.join(wanted)} (the link is {link.name} {link.mac} now)")
+        return faults
 
     def links(self) -> dict[int, Link]:
         """The links of pods by index, without those that wait for deletion."""

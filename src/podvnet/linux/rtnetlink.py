@@ -31,6 +31,7 @@ NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 _SETNEIGHTBL = 67
 
+_ALIAS_LENGTH = 255
 AF_BRIDGE = 7
 IFF_UP = 1
 
@@ -163,7 +164,9 @@ def _add_veth(pair: VethPair, peer_namespace: int) -> list[Message]:
         settings.append(nested(socket.AF_INET, conf))
     parts = [nested(IFLA_AF_SPEC, *settings)]
     if pair.alias:
-        parts.append(attribute(IFLA_IFALIAS, pair.alias.encode()[:255]))
+        alias = pair.alias.encode()
+        if len(alias) <= _ALIAS_LENGTH:  # half a label would be read back as another one
+            parts.append(attribute(IFLA_IFALIAS, alias))
     if pair.bridge:
         parts.append(u32(IFLA_MASTER, pair.bridge))
     messages.append(Message(SETLINK, 0, link_body(pair.index, *parts), f"configure link {pair.name}"))
