@@ -75,14 +75,14 @@ def test_doctor_is_content_with_a_vm_and_finds_what_is_wrong(lab: Lab) -> None:
     found = {each["subject"]: each for each in json.loads(lab.inside("vm1", *PODVNET, "doctor", "--json").stdout)}
     assert {each["state"] for each in found.values()} <= {"ok", "note"}
     assert found["conflist"]["found"] == "/etc/cni/net.d/10-azure.conflist"
-    lab.inside("vm1", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    lab.inside("vm1", "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
     lab.inside("vm1", "mv", "/etc/cni/net.d/10-azure.conflist", "/etc/cni/net.d/off")
     ill = lab.inside("vm1", *PODVNET, "doctor", check=False)
     assert ill.returncode == 1
     assert "ip_forward: off: pods reach nobody" in ill.stdout
     assert "conflist: none in /etc/cni/net.d" in ill.stdout
     lab.inside("vm1", "mv", "/etc/cni/net.d/off", "/etc/cni/net.d/10-azure.conflist")
-    lab.inside("vm1", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    lab.inside("vm1", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 
 
 @pytest.mark.parametrize("mode", ["transparent", "bridge", "tunnel"])

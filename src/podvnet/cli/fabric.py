@@ -101,7 +101,7 @@ def _plan_offline(wanted: list[dict[str, Any]], *, as_json: bool) -> dict[str, A
     from podvnet.fabric.store import Store
     from podvnet.model.arm_error import ArmErrorsError
     from podvnet.plan import change
-    from podvnet.plan.network_program import compile_fabric
+    from podvnet.plan.parts import compile_fabric
 
     database = client.state_directory() / "fabric.db"
     world, origins = World(), dict[str, str]()

@@ -25,9 +25,9 @@ from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.intent import Intent, VirtualMachine
-from podvnet.model.kernel import NetworkNamespace, Program, Step
-from podvnet.plan import change, names
-from podvnet.plan.network_program import compile_fabric
+from podvnet.model.kernel import NetworkNamespace, Step
+from podvnet.plan import names
+from podvnet.plan.parts import PartCompiler, Parts, difference_of_parts, whole
 
 FROM_FILE = "file"
 FROM_API = "api"
@@ -63,7 +63,8 @@ class Fabric:
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
         self._intent = self._reader.read(self._world)
-        self._program: Program = {}
+        self._compiler = PartCompiler()
+        self._parts: Parts = {}
 
     @property
     def intent(self) -> Intent:
@@ -77,8 +78,8 @@ class Fabric:
 
     def recover(self) -> tuple[Step, ...]:
         """Make the kernel agree with the store and bring up the VMs that are down."""
-        self._program = compile_fabric(self._intent)
-        steps = self._dataplane.recover(self._program)
+        self._parts = self._compiler.compile(self._intent)
+        steps = self._dataplane.recover(whole(self._parts))
         _log.info("recovered", steps=len(steps), resources=len(self._world.documents))
         # The platform must answer before the VMs boot: the first thing they do is ask it.
         self._changed(self._intent)
@@ -100,8 +101,8 @@ class Fabric:
         Raises:
             ArmErrorsError: what is wrong with the resources, or what the kernel refused; nothing has changed.
         """
-        change_, world, program = self._prepare(wanted)
-        self._carry_out(change_, world, program, FROM_FILE)
+        change_, world, parts = self._prepare(wanted)
+        self._carry_out(change_, world, parts, FROM_FILE)
         return change_
 
     def put(self, document: Document) -> tuple[bool, Document]:
@@ -146,12 +147,15 @@ class Fabric:
         return self._store
 
     def _change_to(self, world: World) -> None:
-        program = compile_fabric(IntentReader().read(world))
-        change_ = Change(changes_between(self._world, world), change.difference(self._program, program))
-        self._carry_out(change_, world, program, FROM_API)
+        parts = self._compile(world)
+        change_ = Change(changes_between(self._world, world), difference_of_parts(self._parts, parts))
+        self._carry_out(change_, world, parts, FROM_API)
 
-    def _carry_out(self, change_: Change, world: World, program: Program, origin: str) -> None:
-        gone = self._machines(self._program) - self._machines(program)
+    def _compile(self, world: World) -> Parts:
+        return self._compiler.compile(self._reader.read(world))
+
+    def _carry_out(self, change_: Change, world: World, parts: Parts, origin: str) -> None:
+        gone = self._machines(self._parts) - self._machines(parts)
         try:
             with self._store.transaction():
                 self._store.remove(self._world.documents.keys() - world.documents.keys())
@@ -162,7 +166,7 @@ class Fabric:
                 self._dataplane.apply(change_.steps)
         except (KernelError, RulesetError) as error:
             _log.exception("kernel_refused")
-            self._dataplane.recover(self._program)
+            self._dataplane.recover(whole(self._parts))
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
             what = f"the kernel refused: {error}{notes}"
             refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -170,7 +174,7 @@ class Fabric:
         for key in world.documents:
             self._origins.setdefault(key, origin)
         self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
-        self._world, self._program = world, program
+        self._world, self._parts = world, parts
         self._intent = self._reader.read(world)
         self._changed(self._intent)
         self._boot()
@@ -179,7 +183,7 @@ class Fabric:
         """Take everything down: VMs with their disks, namespaces, resources."""
         change_ = self.apply([])
         self._dataplane.recover({})
-        self._program = {}
+        self._parts = {}
         return change_
 
     def reboot(self, name: str) -> None:
@@ -193,7 +197,7 @@ class Fabric:
         self._dataplane.shut_down({label}, discard=False)
         self._dataplane.apply((Step(False, label, NetworkNamespace()),))
         # The ports' far ends went with the namespace, so recovery finds the ports missing as well.
-        self._dataplane.recover(self._program)
+        self._dataplane.recover(whole(self._parts))
         self._boot()
 
     def find_machine(self, name: str) -> VirtualMachine:
@@ -227,15 +231,15 @@ class Fabric:
         self._dataplane.close()
         self._store.close()
 
-    def _prepare(self, wanted: list[Document]) -> tuple[Change, World, Program]:
+    def _prepare(self, wanted: list[Document]) -> tuple[Change, World, Parts]:
         removable = {key for key, origin in self._origins.items() if origin == FROM_FILE}
         settlement = settle_all(wanted, self._world, removable)
-        program = compile_fabric(IntentReader().read(settlement.world))
-        return Change(settlement.changes, change.difference(self._program, program)), settlement.world, program
+        parts = self._compile(settlement.world)
+        return Change(settlement.changes, difference_of_parts(self._parts, parts)), settlement.world, parts
 
     @staticmethod
-    def _machines(program: Program) -> set[str]:
-        return {label for label in program if label.startswith(names.MACHINE_PREFIX)}
+    def _machines(parts: Parts) -> set[str]:
+        return {label for part in parts.values() for label in part.program if label.startswith(names.MACHINE_PREFIX)}
 
     def _boot(self) -> None:
         """Boot the VMs that are down and wait until each has run its guest command."""
@@ -246,7 +250,7 @@ class Fabric:
             if self._guest_command:
                 guests.append((machine, machine.spawn(self._guest_command, "boot.log")))
 
-        self._dataplane.boot(self._machines(self._program), started)
+        self._dataplane.boot(self._machines(self._parts), started)
         failures = []
         for machine, process in guests:
             if process.wait() != 0:

@@ -112,7 +112,7 @@ def changes_between(before: World, after: World) -> tuple[ResourceChange, ...]:
         old = before.documents.get(key)
         if old is None:
             changes.append(ResourceChange("create", document["id"], document["type"]))
-        elif old != document:
+        elif old is not document and old != document:
             details = tuple(_differences(shown(old), shown(document), ""))
             changes.append(ResourceChange("update", document["id"], document["type"], details))
     return tuple(changes)

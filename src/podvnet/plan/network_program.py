@@ -11,10 +11,11 @@ Sources: Azure documents "Virtual Network FAQ" (no multicast, no GRE, no IP-in-I
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, ip_interface
 
 from podvnet.model.address import IMDS_ADDRESS, PLATFORM_MAC, WIRESERVER_ADDRESS, Address, Interface, mac_bytes
-from podvnet.model.intent import Intent, NetworkInterface, VirtualNetwork
+from podvnet.model.intent import InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.kernel import (
     LOOPBACK,
     Element,
@@ -113,28 +114,40 @@ table arp {TABLE} {{
 NETWORK_RULESET = Ruleset((("inet", TABLE), ("arp", TABLE)), _NETWORK_RULES)
 
 
-def compile_fabric(intent: Intent) -> Program:
-    """Compile everything: the internet, every virtual network, every running VM's NICs."""
-    program: dict[str, set[KernelObject]] = {names.INTERNET: {NetworkNamespace(), LinkUp(LOOPBACK), *_LOOSE}}
-    internet = program[names.INTERNET]
-    for host in intent.internet_hosts.values():
-        internet.add(InterfaceAddress(LOOPBACK, _single(host.address)))
-    for network in intent.virtual_networks.values():
-        program[names.network_namespace(network.id)] = _network(network)
-        internet |= _internet_link(network)
-    for machine in intent.machines.values():
-        if not machine.running:
-            continue
-        guest = program.setdefault(names.machine_namespace(machine.id), {NetworkNamespace(), LinkUp(LOOPBACK)})
-        nics = intent.machine_nics(machine)
-        for position, nic in enumerate(nics):
-            network = intent.virtual_networks[nic.virtual_network.key]
-            place = program[names.network_namespace(network.id)]
-            place |= _port(nic, names.machine_namespace(machine.id), position)
-            beside = any(earlier.subnet == nic.subnet for earlier in nics[:position])
-            guest |= _guest(intent, nic, position, beside=beside)
-            internet |= _return_routes(network, nic)
-    return {label: frozenset(objects) for label, objects in program.items()}
+def compile_internet(hosts: Iterable[InternetHost]) -> Program:
+    """The internet's namespace, with its hosts."""
+    addresses = {InterfaceAddress(LOOPBACK, _single(host.address)) for host in hosts}
+    return {names.INTERNET: frozenset({NetworkNamespace(), LinkUp(LOOPBACK), *_LOOSE, *addresses})}
+
+
+def compile_network(network: VirtualNetwork) -> Program:
+    """A virtual network's namespace, and its link to the internet."""
+    return {
+        names.network_namespace(network.id): frozenset(_network(network)),
+        names.INTERNET: frozenset(_internet_link(network)),
+    }
+
+
+def compile_machine(machine: VirtualMachine) -> Program:
+    """A VM's namespace, before it has a NIC."""
+    return {names.machine_namespace(machine.id): frozenset({NetworkNamespace(), LinkUp(LOOPBACK)})}
+
+
+def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, position: int, beside: bool) -> Program:
+    """A NIC on a VM: its port, what DHCP sets inside, the way back from the internet.
+
+    Args:
+        network: the NIC's.
+        nic: the NIC.
+        label: the VM's namespace.
+        position: the NIC's place on the VM, 0 for the primary.
+        beside: an earlier NIC of the VM is in the same subnet.
+    """
+    return {
+        names.network_namespace(network.id): frozenset(_port(nic, label, position)),
+        label: frozenset(_guest(network, nic, position, beside=beside)),
+        names.INTERNET: frozenset(_return_routes(network, nic)),
+    }
 
 
 def _network(network: VirtualNetwork) -> set[KernelObject]:
@@ -214,13 +227,14 @@ def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[K
     return objects
 
 
-def _guest(intent: Intent, nic: NetworkInterface, position: int, *, beside: bool) -> set[KernelObject]:
+def _guest(network: VirtualNetwork, nic: NetworkInterface, position: int, *, beside: bool) -> set[KernelObject]:
     """What DHCP configures inside the VM: the primary address of each NIC, and a default route on the first.
 
     Of NICs in one subnet the first leads there; ``beside`` says that this one is not the first.
     """
     index = names.GUEST_NIC_INDEX + position
-    prefix = intent.subnet_of(nic).prefix_of(4)
+    subnet = next(each for each in network.subnets if each.id == nic.subnet)
+    prefix = subnet.prefix_of(4)
     if prefix is None:
         msg = f"NIC {nic.id.name}: its subnet has no IPv4 prefix"
         raise ValueError(msg)

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from podvnet.fabric.arm.virtual_networks import prefixes_of
+from podvnet.fabric.arm.subnets import prefixes_of
 from podvnet.fabric.arm.world import (
     INTERNET_HOSTS,
     NETWORK_INTERFACES,
@@ -48,7 +48,7 @@ from podvnet.model.kernel import (
 from podvnet.model.resource_id import Scope, make
 from podvnet.model.subnet import is_reserved
 from podvnet.plan.change import difference
-from podvnet.plan.network_program import compile_fabric
+from podvnet.plan.parts import compile_fabric
 
 NETWORKS, SUBNETS, NICS, MACHINES = ("hub", "spoke"), ("a", "b"), ("n0", "n1", "n2", "n3"), ("m0", "m1", "m2")
 

@@ -29,7 +29,8 @@ from podvnet.model.kernel import (
 )
 from podvnet.model.resource_id import Scope, make
 from podvnet.plan import names
-from podvnet.plan.network_program import NETWORK_RULESET, NEVER_INTERNET, TABLE, compile_fabric
+from podvnet.plan.network_program import NETWORK_RULESET, NEVER_INTERNET, TABLE
+from podvnet.plan.parts import compile_fabric
 
 HUB, ONE, TWO = "podvnet-vnet-hub", "podvnet-vm-one", "podvnet-vm-two"
 EVERYWHERE = IPv4Network("0.0.0.0/0")

@@ -117,9 +117,19 @@ def place_nics(world: World) -> None:
         if nic["id"] in entitled:
             outbound = nic["_fabric"].get("outbound") or _free_outbound(taken)
             taken.add(outbound)
+        if _placement(nic) == ((machine["id"], position == 0, outbound) if machine else None):
+            continue
         placed = attach(nic, machine["id"], primary=position == 0, outbound=outbound) if machine else detach(nic)
         if placed != nic:
             world.put(placed)
+
+
+def _placement(nic: Document) -> tuple[str, bool, str | None] | None:
+    """Where a NIC's document says it is: the VM, whether first, and its default outbound address."""
+    properties = nic["properties"]
+    if "virtualMachine" not in properties:
+        return None
+    return properties["virtualMachine"]["id"], properties["primary"], nic["_fabric"].get("outbound")
 
 
 def intent_of(document: Document) -> VirtualMachine:
