@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -13,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from podvnet.fabric.api import lenient_json
 from podvnet.fabric.api import resource_groups as frame
 from podvnet.fabric.api.answers import answer, base_url, page, refusal
+from podvnet.fabric.api.deployments import Deployments
 from podvnet.fabric.api.login import Login
 from podvnet.fabric.api.operations import Operations, Outcome
 from podvnet.fabric.api.resource_groups import ResourceGroups
@@ -51,6 +54,7 @@ class ResourceManager:
         self._signer = signer
         self._groups = ResourceGroups(fabric.store)
         self._resources = Resources(fabric, self._groups)
+        self._deployments = Deployments(fabric, self._groups, self._resources, lambda: dt.datetime.now(dt.UTC))
         self._operations = Operations()
 
     def application(self) -> Starlette:
@@ -98,6 +102,8 @@ class ResourceManager:
         if target.provider:
             if target.segments and target.segments[0].lower() == "locations":
                 return self._operation(request, target)
+            if target.full_type.lower().startswith("microsoft.resources/deployments") and target.group:
+                return await self._deployment(request, target)
             if target.provider.lower() == "microsoft.resources" or not target.segments:
                 return self._provider(request, target)
             return await self._resource(request, target)
@@ -123,6 +129,11 @@ class ResourceManager:
             return page(request, await self._turn.take(lambda: self._groups.every(target.subscription, world)))
         if request.method in _READS and words == ("providers",):
             return page(request, frame.provider_documents(target.subscription))
+        if request.method in _READS and words == ("resources",):
+            condition = request.query_params.get("$filter", "")
+            return page(
+                request, await self._turn.take(lambda: self._resources.in_group(target.subscription, "", condition))
+            )
         if request.method in _READS and words == ("locations",):
             location = {"name": frame.LOCATION, "displayName": "Local", "id": f"/subscriptions/{target.subscription}"}
             return page(request, [location])
@@ -154,7 +165,7 @@ class ResourceManager:
         groups, take = self._groups, self._turn.take
         if words == ("resources",) and request.method in _READS:
             await take(lambda: groups.get(subscription, name, world))
-            return page(request, await take(lambda: self._in_group(subscription, name)))
+            return page(request, await take(lambda: self._resources.in_group(subscription, name)))
         if words:
             raise _unknown(request)
         match request.method:
@@ -183,26 +194,55 @@ class ResourceManager:
             return error.status
         return HTTPStatus.NO_CONTENT
 
-    def _in_group(self, subscription: str, name: str) -> list[Any]:
-        prefix = f"/subscriptions/{subscription}/resourcegroups/{name}/".lower()
-        return [
-            {key: document[key] for key in ("id", "name", "type", "location", "tags") if key in document}
-            for key, document in self._fabric.world.documents.items()
-            if key.startswith(prefix)
-        ]
-
     def _delete_group(self, subscription: str, name: str) -> None:
         self._groups.get(subscription, name, self._fabric.world)
         prefix = f"/subscriptions/{subscription}/resourcegroups/{name}/".lower()
         self._fabric.remove({key for key in self._fabric.world.documents if key.startswith(prefix)})
         self._groups.remove(subscription, name)
 
+    async def _deployment(self, request: Request, target: Target) -> Response:
+        take, deployments = self._turn.take, self._deployments
+        action = target.segments[2].lower() if len(target.segments) > 2 else ""
+        match request.method, action:
+            case "GET", "" if target.is_collection:
+                return page(request, await take(lambda: deployments.every(target)))
+            case "GET", "":
+                return answer(request, await take(lambda: deployments.get(target)))
+            case "GET", "operations":
+                return page(request, await take(lambda: deployments.operations(_first(target))))
+            case "HEAD", "":
+                await take(lambda: deployments.get(target))
+                return answer(request, status=HTTPStatus.NO_CONTENT)
+            case "PUT", "":
+                body = await _body(request)
+                carried = await take(lambda: deployments.put(target, body))
+                failed = carried.error.document() if carried.error else None
+                outcome = Outcome("Failed" if failed else "Succeeded", failed)
+                extra = self._operations.headers(request, target.subscription, outcome, location=False)
+                status = HTTPStatus.CREATED if carried.new else HTTPStatus.OK
+                return answer(request, carried.document, status, extra)
+            case "POST", "validate":
+                body = await _body(request)
+                return answer(request, await take(lambda: deployments.validate(_first(target), body)))
+            case "POST", "whatif":
+                body = await _body(request)
+                found = await take(lambda: deployments.what_if(_first(target), body))
+                extra = self._operations.headers(
+                    request, target.subscription, Outcome("Succeeded", body=found), location=True
+                )
+                del extra["Azure-AsyncOperation"]
+                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
+            case "DELETE", "":
+                gone = await take(lambda: deployments.delete(target))
+                return answer(request, status=HTTPStatus.OK if gone else HTTPStatus.NO_CONTENT)
+        raise _unknown(request)
+
     async def _resource(self, request: Request, target: Target) -> Response:
         take, resources = self._turn.take, self._resources
         if_match = request.headers.get("if-match")
         if request.method in _READS:
             if target.is_collection:
-                return page(request, await take(lambda: resources.list(target)))
+                return page(request, await take(lambda: resources.every(target)))
             view, etag = await take(lambda: resources.get(target))
             return answer(request, view, extra={"ETag": etag})
         if target.is_collection:
@@ -225,6 +265,11 @@ class ResourceManager:
         raise _unknown(request)
 
 
+def _first(target: Target) -> Target:
+    """The resource an action is asked of."""
+    return replace(target, segments=target.segments[:2])
+
+
 async def _body(request: Request) -> Any:
     raw = await request.body()
     if len(raw) > _LARGEST_BODY:
@@ -234,7 +279,7 @@ async def _body(request: Request) -> Any:
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
     try:
-        body = json.loads(raw)
+        body = lenient_json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise ArmError(
             "InvalidRequestContent", f"The request content was invalid and could not be read: {error}"

@@ -5,6 +5,7 @@ Effects are the engine's, one call at a time; everything here decides what to as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -51,7 +52,7 @@ class Resources:
             return children.read_child(view, resource.path[1:]), etag
         return view, etag
 
-    def list(self, target: Target) -> list[Document]:
+    def every(self, target: Target) -> list[Document]:
         """The resources of a type in a group or subscription, or the children of a kind.
 
         Raises:
@@ -70,6 +71,27 @@ class Resources:
             references.view(document, world)
             for key, document in world.documents.items()
             if document["type"].lower() == target.full_type.lower() and key.startswith(f"{prefix}/" if prefix else "/")
+        ]
+
+    def in_group(self, subscription: str, group: str, condition: str = "") -> list[Document]:
+        """The heads of all resources of a group, or, when none is named, of a subscription.
+
+        Args:
+            subscription: its id.
+            group: its name, or nothing.
+            condition: a ``$filter``: comparisons with ``eq``, joined by ``and``.
+
+        Raises:
+            ArmError: the filter is not understood.
+        """
+        wanted = _comparisons(condition)
+        within = group or wanted.pop("resourcegroup", "")
+        tail = f"resourcegroups/{within}/" if within else ""
+        prefix = f"/subscriptions/{subscription}/{tail}".lower()
+        return [
+            {key: document[key] for key in ("id", "name", "type", "location", "tags") if key in document}
+            for key, document in self._fabric.world.documents.items()
+            if key.startswith(prefix) and all(_compared(document, name, value) for name, value in wanted.items())
         ]
 
     def put(self, target: Target, body: Any, if_match: str | None) -> Written:
@@ -189,6 +211,26 @@ class Resources:
                 f" {', '.join(kind.full_type for kind in TYPES.values())}.",
                 status=HTTPStatus.NOT_FOUND,
             )
+
+
+_COMPARISON = re.compile(r"\(?\s*([\w/]+)\s+eq\s+'([^']*)'\s*\)?\s*", re.IGNORECASE)
+_COMPARED = {"resourcetype": "type", "name": "name", "location": "location", "resourcegroup": ""}
+
+
+def _comparisons(condition: str) -> dict[str, str]:
+    """The comparisons of a ``$filter``, by name in lower case."""
+    found = {}
+    for part in re.split(r"\sand\s", condition, flags=re.IGNORECASE) if condition else []:
+        match = _COMPARISON.fullmatch(part.strip())
+        if not match or match[1].lower() not in _COMPARED:
+            known = ", ".join(sorted(_COMPARED))
+            raise ArmError("InvalidFilterInQueryString", f"Invalid $filter '{part}': it compares one of {known} by eq.")
+        found[match[1].lower()] = match[2]
+    return found
+
+
+def _compared(document: Document, name: str, value: str) -> bool:
+    return str(document[_COMPARED[name]]).lower() == value.lower()
 
 
 def _top_of(resource: ResourceId) -> ResourceId:

@@ -200,9 +200,7 @@ def _null(call: Call, _context: Context) -> None:
 
 ARRAY_FUNCTIONS = lowered(
     {
-        "array": plain(
-            1, 1, lambda given: given.values[0] if isinstance(given.values[0], list) else [given.values[0]]
-        ),
+        "array": plain(1, 1, lambda given: given.values[0] if isinstance(given.values[0], list) else [given.values[0]]),
         "coalesce": _coalesce,
         "concat": plain(1, None, _concat),
         "contains": plain(2, 2, _contains),

@@ -15,7 +15,9 @@ from podvnet.fabric.deployment.json_value import LARGEST, write
 _PLACE = re.compile(r"\{\{|\}\}|\{(?P<index>[0-9]{1,4})(?:,(?P<width>-?[0-9]{1,4}))?(?::(?P<style>[^{}]*))?\}|[{}]")
 _STANDARD = re.compile(r"(?P<letter>[DdXxNnFf])(?P<digits>[0-9]{0,2})")
 _ZEROS = re.compile(r"0+")
-_MOMENT = re.compile(r"yyyy|yy|MMMM|MMM|MM|M|dddd|ddd|dd|d|HH|H|hh|h|mm|m|ss|s|f{1,6}|tt|zzz|K|'[^']*'|\\.|.", re.DOTALL)
+_MOMENT = re.compile(
+    r"yyyy|yy|MMMM|MMM|MM|M|dddd|ddd|dd|d|HH|H|hh|h|mm|m|ss|s|f{1,6}|tt|zzz|K|'[^']*'|\\.|.", re.DOTALL
+)
 
 
 def shown(value: Any) -> str:
@@ -73,7 +75,7 @@ def _standard(value: float, letter: str, digits: str) -> str:
     if letter in "Ff":
         return f"{value:.{int(digits or 2)}f}"
     if not isinstance(value, int):
-        raise ValueError(f"the number format '{letter}' is for whole numbers")
+        raise ValueError(f"the number format '{letter}' is for whole numbers")  # noqa: TRY004 - wrong only for this format
     if letter in "Dd":
         return ("-" if value < 0 else "") + str(abs(value)).rjust(int(digits or 1), "0")
     return format(value & ((1 << 64) - 1) if value < 0 else value, letter).rjust(int(digits or 1), "0")

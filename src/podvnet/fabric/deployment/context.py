@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 from podvnet.fabric.deployment import expression
 from podvnet.fabric.deployment.expression import Call, Expression, Index, Literal
-from podvnet.fabric.deployment.json_value import Document, find, kind_of
+from podvnet.fabric.deployment.json_value import Document, kind_of, member
 from podvnet.fabric.deployment.scope import DeploymentScope
 from podvnet.fabric.deployment.table import Table
 from podvnet.fabric.deployment.template_error import LateError, TemplateError, misused
 
 MOST_COPIES = 800
-_WORK = 5_000_000
+_WORK = 1_000_000
 
 Resolver = Callable[[str, str], Document]
 """``resolver(resource id, api-version)`` returns the resource as it is shown; ArmError when there is none."""
@@ -30,7 +30,7 @@ Resolver = Callable[[str, str], Document]
 class Function(Protocol):
     """A function of the template language."""
 
-    def __call__(self, call: Call, context: Context) -> Any:
+    def __call__(self, call: Call, context: Context, /) -> Any:
         """Carry out a call; the arguments are evaluated by the function, for some do not need all of them."""
 
 
@@ -61,7 +61,11 @@ class Work:
 
     def spend(self, value: Any) -> None:
         """Count one call that returned ``value``."""
-        self.left -= 1 + (len(value) >> 4 if isinstance(value, str | list | dict) else 0)
+        self.charge(len(value) if isinstance(value, str | list | dict) else 0)
+
+    def charge(self, size: int) -> None:
+        """Count a piece of work on something of a size."""
+        self.left -= 1 + (size >> 4)
         if self.left < 0:
             raise TemplateError("the template's expressions cost too much to evaluate")
 
@@ -97,9 +101,7 @@ class Context:
 
     def in_loop(self, name: str, index: int, *, nameless: bool) -> Context:
         """Inside one turn of a copy loop; ``nameless`` when ``copyIndex()`` may mean it."""
-        return replace(
-            self, loops={**self.loops, name.lower(): index}, loop=name.lower() if nameless else self.loop
-        )
+        return replace(self, loops={**self.loops, name.lower(): index}, loop=name.lower() if nameless else self.loop)
 
     def deployed(self, resolver: Resolver) -> Context:
         """While the deployment runs."""
@@ -226,34 +228,6 @@ def is_property_copy(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(each, dict) and "name" in each and "count" in each and "input" in each for each in value)
-    )
-
-
-def member(value: Any, key: Any, place: str) -> Any:
-    """``value.key`` or ``value[key]``.
-
-    Raises:
-        TemplateError: there is no such member; the ones there are are listed.
-    """
-    if isinstance(value, dict) and isinstance(key, str):
-        name = find(value, key)
-        if name is None:
-            known = ", ".join(value) or "none"
-            raise TemplateError(
-                f"The language expression property '{key}' doesn't exist, available properties are '{known}' (in"
-                f" '{place}')"
-            )
-        return value[name]
-    if isinstance(value, list) and type(key) is int:
-        if not 0 <= key < len(value):
-            raise TemplateError(
-                f"The language expression property array index '{key}' is out of bounds: the array has {len(value)}"
-                f" elements (in '{place}')"
-            )
-        return value[key]
-    raise TemplateError(
-        f"The language expression property '{key}' can't be evaluated: a value of type {kind_of(value)} has no such"
-        f" member (in '{place}')"
     )
 
 

@@ -1,8 +1,8 @@
 """The template language: ``[concat(parameters('prefix'), '-nic')]`` read into a small tree.
 
-Source: Azure document "Syntax and expressions in ARM templates": a string that starts with ``[`` and ends with ``]`` is an
-expression, ``[[`` stands for a bracket, ``''`` in a string for a quote, function names are not case-sensitive; "Best
-practices" (24,576 characters an expression).
+Source: Azure document "Syntax and expressions in ARM templates": a string that starts with ``[`` and ends with ``]`` is
+an expression, ``[[`` stands for a bracket, ``''`` in a string for a quote, function names are not case-sensitive;
+"Best practices" (24,576 characters an expression).
 """
 
 from __future__ import annotations

@@ -72,8 +72,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def measure(value: Any) -> None:
+def measure(value: Any) -> int:
     """Refuse a value that is too large to be written, however often its parts are shared.
+
+    Returns:
+        Its size: characters and values.
 
     Raises:
         TemplateError: it is too large.
@@ -91,6 +94,7 @@ def measure(value: Any) -> None:
         left -= 1
         if left < len(waiting):
             raise TemplateError(f"a value is larger than {LARGEST} characters")
+    return LARGEST - left
 
 
 def find(value: Mapping[str, Any], name: str) -> str | None:
@@ -99,6 +103,34 @@ def find(value: Mapping[str, Any], name: str) -> str | None:
         return name
     lowered = name.lower()
     return next((key for key in value if key.lower() == lowered), None)
+
+
+def member(value: Any, key: Any, place: str) -> Any:
+    """``value.key`` or ``value[key]``.
+
+    Raises:
+        TemplateError: there is no such member; the ones there are are listed.
+    """
+    if isinstance(value, dict) and isinstance(key, str):
+        name = find(value, key)
+        if name is None:
+            known = ", ".join(value) or "none"
+            raise TemplateError(
+                f"The language expression property '{key}' doesn't exist, available properties are '{known}' (in"
+                f" '{place}')"
+            )
+        return value[name]
+    if isinstance(value, list) and type(key) is int:
+        if not 0 <= key < len(value):
+            raise TemplateError(
+                f"The language expression property array index '{key}' is out of bounds: the array has {len(value)}"
+                f" elements (in '{place}')"
+            )
+        return value[key]
+    raise TemplateError(
+        f"The language expression property '{key}' can't be evaluated: a value of type {kind_of(value)} has no such"
+        f" member (in '{place}')"
+    )
 
 
 def _refuse_constant(text: str) -> Any:

@@ -71,7 +71,7 @@ class DeploymentScope:
     mode: str = "Incremental"
     tenant: str = "00000000-0000-0000-0000-000000000000"
     display_name: str = "local"
-    environment: Mapping[str, Any] = PUBLIC_CLOUD
+    environment: Mapping[str, Any] = field(default_factory=lambda: PUBLIC_CLOUD)
     group_locations: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -91,10 +91,15 @@ class DeploymentScope:
             return f"/subscriptions/{self.subscription}/resourceGroups/{name}"
         return f"{self.root}/providers/{interleave(full_type, name.split('/'))}"
 
-    def nested(self, name: str, subscription: str = "", resource_group: str = "", location: str = "") -> DeploymentScope:
-        """The scope of a deployment inside this one; empty values are this one's."""
+    def nested(
+        self, name: str, subscription: str = "", resource_group: str = "", location: str = ""
+    ) -> DeploymentScope:
+        """The scope of a deployment inside this one.
+
+        Empty values are this one's; a subscription without a group is a deployment to the subscription.
+        """
+        group = resource_group or ("" if subscription else self.resource_group)
         moved = bool(subscription) and subscription.lower() != self.subscription.lower()
-        group = resource_group or ("" if moved or location else self.resource_group)
         same = not moved and group.lower() == self.resource_group.lower()
         place = self.location if same else self.group_locations.get(group.lower(), location or self.location)
         return replace(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import uuid
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
@@ -47,10 +48,9 @@ def _split(given: Arguments) -> list[str]:
         separators = [separators]
     if not isinstance(separators, list) or not all(isinstance(each, str) for each in separators):
         raise given.wrong(1, "a string or an array of strings")
-    parts = [given.text(0)]
-    for separator in filter(None, sorted(separators, key=len, reverse=True)):
-        parts = [piece for part in parts for piece in part.split(separator)]
-    return parts
+    # The longest that fits counts where two begin.
+    pattern = "|".join(re.escape(each) for each in sorted(separators, key=len, reverse=True) if each)
+    return re.split(pattern, given.text(0)) if pattern else [given.text(0)]
 
 
 def _join(given: Arguments) -> str:
@@ -112,6 +112,10 @@ def _json(given: Arguments) -> Any:
         raise given.error(error.reason) from None
 
 
+def _as_text(given: Arguments) -> Arguments:
+    return Arguments(given.function, [_decoded(given, given.text(0))], given.context)
+
+
 def _uri(given: Arguments) -> str:
     try:
         return urljoin(given.text(0), given.text(1))
@@ -146,7 +150,3 @@ STRING_FUNCTIONS = lowered(
         "uriComponentToString": plain(1, 1, lambda given: unquote(given.text(0))),
     }
 )
-
-
-def _as_text(given: Arguments) -> Arguments:
-    return Arguments(given.function, [_decoded(given, given.text(0))], given.context)

@@ -1,7 +1,8 @@
 """What is wrong with a template, and what went wrong in a deployment.
 
 Source: Azure document "Troubleshoot common Azure deployment errors": ``InvalidTemplate`` is the template's own fault,
-``InvalidTemplateDeployment`` wraps what providers said before anything was done, ``DeploymentFailed`` what they said after.
+``InvalidTemplateDeployment`` wraps what providers said before anything was done, ``DeploymentFailed`` what they said
+after.
 """
 
 from __future__ import annotations
