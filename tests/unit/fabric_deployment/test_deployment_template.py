@@ -496,6 +496,8 @@ def test_bodies_wait_for_references(deploy_template: Deploy) -> None:
     assert draft["properties"] == {"ip": "[reference('b').ip]", "n": 2}
     assert late == ("b",)
     assert "comments" not in draft
+    named_late = deploy_template(resources=[resource("a", identity={"[reference('b').ip]": {}}), resource("b")])
+    assert order(named_late) == ["b", "a"]
     asked = []
 
     def read(resource_id: str, version: str) -> dict[str, Any]:

@@ -14,15 +14,17 @@ from typing import Any
 from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target, parse_path
+from podvnet.fabric.arm import references
 from podvnet.fabric.arm.world import Document
 from podvnet.fabric.deployment import template as templates
 from podvnet.fabric.deployment.execution import DeploymentFailedError, Operation, Outcome, ReadyResource, deploy
-from podvnet.fabric.deployment.plan import Deployment, every_resource, expand
+from podvnet.fabric.deployment.plan import Deployment, every_resource, expand, mode_of
 from podvnet.fabric.deployment.scope import DEPLOYMENTS, DeploymentScope
 from podvnet.fabric.deployment.validation import properties, validate
 from podvnet.fabric.deployment.what_if import Change, what_if
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.identity.principals import TENANT
+from podvnet.fabric.settlement import settle
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 
 
@@ -134,7 +136,8 @@ class Deployments:
         for resource in every_resource(deployment):
             if resource.is_deployment or resource.existing:
                 continue
-            changes.append(Change(resource.id, self._shown(resource.id), {**resource.draft()[0], "id": resource.id}))
+            draft = {**resource.draft()[0], "id": resource.id}
+            changes.append(Change(resource.id, self._shown(resource.id), self._settled(draft)))
         named = {change.id.lower() for change in changes}
         for document in self._resources.in_group(target.subscription, target.group):
             if document["id"].lower() not in named:
@@ -163,7 +166,7 @@ class Deployments:
             location=group["location"],
             tags=group.get("tags", {}),
             deployment=target.resource().name,
-            mode=wanted.get("mode", "Incremental"),
+            mode=mode_of(str(wanted.get("mode", "Incremental"))),
             tenant=TENANT,
         )
         return expand(templates.parse(wanted["template"]), wanted.get("parameters") or {}, scope, self._clock())
@@ -189,6 +192,14 @@ class Deployments:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
+
+    def _settled(self, draft: Document) -> Document:
+        """A resource as it would be shown; as it is drafted where that only the deployment itself can tell."""
+        body = {key: value for key, value in draft.items() if key not in {"apiVersion", "dependsOn"}}
+        try:
+            return references.view(settle(body, self._fabric.world), self._fabric.world)
+        except ArmError:
+            return draft
 
     def _remove_unnamed(self, deployment: Deployment) -> None:
         named = {resource.id.lower() for resource in every_resource(deployment)}

@@ -179,7 +179,7 @@ class Context:
                 for name, elements in self._copies(each, f"{path}.{key}", late):
                     result[name] = elements
                 continue
-            name = self.text(key, path)
+            name = self.value(key, path, late)
             if not isinstance(name, str):
                 raise TemplateError(f"the name of a member must be a string, not {kind_of(name)}", path)
             result[name] = self.value(each, f"{path}.{key}" if path else key, late)
