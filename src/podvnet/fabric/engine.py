@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from podvnet.fabric.arm.virtual_machines import place_nics
+from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.world import Document, World, shown
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.intent import IntentReader
@@ -121,6 +122,7 @@ class Fabric:
         new = key not in world.documents
         world.put(settled)
         place_nics(world)
+        pair_peerings(world)
         self._change_to(world)
         return new, self._world.documents[key]
 

@@ -25,10 +25,12 @@ class IntentReader:
         self._known: dict[int, tuple[Document, IntentValue]] = {}
 
     def read(self, world: World) -> Intent:
-        """The intent of a world."""
+        """The intent of a world. Resources that no packet obeys yet have no place in it."""
         intent = Intent()
         known: dict[int, tuple[Document, IntentValue]] = {}
         for key, document in world.documents.items():
+            if document["type"] not in _READERS:
+                continue
             cached = self._known.get(id(document))
             value = cached[1] if cached and cached[0] is document else _value(document)
             known[id(document)] = (document, value)

@@ -9,21 +9,67 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from podvnet.fabric.arm.application_security_groups import ApplicationSecurityGroups
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.internet_hosts import InternetHosts
+from podvnet.fabric.arm.load_balancers import LoadBalancers
+from podvnet.fabric.arm.nat_gateways import NatGateways
 from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
+from podvnet.fabric.arm.network_security_groups import NetworkSecurityGroups
+from podvnet.fabric.arm.public_ip_addresses import PublicIpAddresses
+from podvnet.fabric.arm.public_ip_prefixes import PublicIpPrefixes
 from podvnet.fabric.arm.resource_type import ResourceType
+from podvnet.fabric.arm.route_tables import RouteTables
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
+from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
-from podvnet.fabric.arm.world import Document, World, shown
+from podvnet.fabric.arm.world import (
+    APPLICATION_GROUPS,
+    LOAD_BALANCERS,
+    NAT_GATEWAYS,
+    PEERINGS,
+    PUBLIC_ADDRESSES,
+    PUBLIC_PREFIXES,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
+    VIRTUAL_NETWORKS,
+    Document,
+    World,
+    shown,
+)
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.resource_id import Scope, make, parse
 
 TYPES: dict[str, ResourceType] = {
     each.full_type.lower(): each
-    for each in (InternetHosts(), VirtualNetworks(), NetworkInterfaces(), VirtualMachines())
+    for each in (
+        InternetHosts(),
+        ApplicationSecurityGroups(),
+        NetworkSecurityGroups(),
+        RouteTables(),
+        PublicIpPrefixes(),
+        PublicIpAddresses(),
+        NatGateways(),
+        VirtualNetworks(),
+        LoadBalancers(),
+        NetworkInterfaces(),
+        VirtualMachines(),
+    )
 }
 """In the order in which resources may refer to one another."""
+NOT_CARRIED_OUT = frozenset(
+    {
+        APPLICATION_GROUPS,
+        SECURITY_GROUPS,
+        ROUTE_TABLES,
+        PUBLIC_PREFIXES,
+        PUBLIC_ADDRESSES,
+        NAT_GATEWAYS,
+        LOAD_BALANCERS,
+        PEERINGS,
+    }
+)
+"""Types that are accepted, checked and stored, and that no packet obeys yet."""
 _ORDER = {full_type: position for position, full_type in enumerate(TYPES)}
 
 
@@ -62,7 +108,7 @@ def settle_all(wanted: list[Document], world: World, removable: set[str]) -> Set
     gone = sorted(removable - keys)
     for key in gone:
         draft.remove(key)
-    for document in sorted(wanted, key=_rank):
+    for document in sorted(_unpeered(wanted, draft) + wanted, key=_rank):
         try:
             draft.put(settle(document, draft))
         except ArmError as error:
@@ -71,12 +117,39 @@ def settle_all(wanted: list[Document], world: World, removable: set[str]) -> Set
         errors += _still_used(gone, world, draft)
     if not errors:
         try:
-            place_nics(draft)
+            complete(draft)
         except ArmError as error:
             errors.append(error)
     if errors:
         raise ArmErrorsError(tuple(errors))
     return Settlement(draft, changes_between(world, draft))
+
+
+def settle_removal(keys: set[str], world: World) -> Settlement:
+    """Take resources out, all others staying as they are. Those that are not there are no error.
+
+    Raises:
+        ArmErrorsError: what others use.
+    """
+    draft = world.copy()
+    gone = sorted(keys & world.documents.keys())
+    for key in gone:
+        draft.remove(key)
+    errors = tuple(_still_used(gone, world, draft))
+    if errors:
+        raise ArmErrorsError(errors)
+    complete(draft)
+    return Settlement(draft, changes_between(world, draft))
+
+
+def complete(world: World) -> None:
+    """Bring up to date what resources say about one another, once all are settled.
+
+    Raises:
+        ArmError: there is no default outbound address left.
+    """
+    place_nics(world)
+    pair_peerings(world)
 
 
 def settle(document: Document, world: World) -> Document:
@@ -126,6 +199,22 @@ def _still_used(gone: list[str], world: World, draft: World) -> Iterator[ArmErro
             TYPES[document["type"].lower()].check_removal(parse(document["id"]), draft)
         except ArmError as error:
             yield error
+
+
+def _unpeered(wanted: list[Document], draft: World) -> list[Document]:
+    """The new virtual networks of a set without their peerings: two of them may be peered with each other."""
+    found = []
+    for document in wanted:
+        properties = document.get("properties")
+        if (
+            document.get("type", "").lower() == VIRTUAL_NETWORKS.lower()
+            and document["id"].lower() not in draft.documents
+            and isinstance(properties, dict)
+            and properties.get("virtualNetworkPeerings")
+        ):
+            rest = {key: value for key, value in properties.items() if key != "virtualNetworkPeerings"}
+            found.append(document | {"properties": rest})
+    return found
 
 
 def _rank(document: Document) -> int:

@@ -71,6 +71,15 @@ class ResourceId:
             else ResourceId(self.subscription, self.resource_group, self.provider, self.path[:-1])
         )
 
+    @property
+    def top(self) -> ResourceId:
+        """The top-level resource this is in; itself when it is top-level."""
+        return (
+            self
+            if len(self.path) == 1
+            else ResourceId(self.subscription, self.resource_group, self.provider, self.path[:1])
+        )
+
     def child(self, kind: str, name: str) -> ResourceId:
         """The id of a child resource."""
         return ResourceId(self.subscription, self.resource_group, self.provider, (*self.path, (kind, name)))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,8 @@ from podvnet.fabric.identity.tokens import Signer
 from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
+
+_log = structlog.get_logger()
 
 _READS = {"GET", "HEAD"}
 _LARGEST_BODY = 4 << 20
@@ -77,6 +80,14 @@ class ResourceManager:
             return refusal(request, error)
         except ArmErrorsError as several:
             return refusal(request, several.errors[0])
+        except Exception:  # noqa: BLE001 - the client is told, the log has the traceback, the others are served
+            _log.exception("bug", method=request.method, path=request.url.path)
+            bug = ArmError(
+                "InternalServerError",
+                "The fabric failed by a bug of its own; its log has the traceback.",
+                status=HTTPStatus.INTERNAL_SERVER_ERROR,
+            )
+            return refusal(request, bug)
 
     def _authorize(self, request: Request) -> None:
         here = base_url(request)

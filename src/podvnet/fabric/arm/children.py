@@ -1,126 +1,172 @@
-"""Child resources: members of their parent's document that have an id of their own.
+"""Child resources: parts of a document that have addresses of their own.
 
-A write of a child is a write of its parent with that member put in, replaced or left out, so every check is the
-parent's. Pure.
+Reading one is finding it in the parent's view; writing one is writing the parent with that part replaced, so the checks
+are the parent's. A path is what follows the parent in an id: pairs of kind and name.
+Source: the REST reference of Microsoft.Network: which children can be written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
-from podvnet.fabric.arm.world import NETWORK_INTERFACES, VIRTUAL_NETWORKS, Document
+from podvnet.fabric.arm.world import (
+    LOAD_BALANCERS,
+    NETWORK_INTERFACES,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
+    VIRTUAL_NETWORKS,
+    Document,
+)
 from podvnet.model.arm_error import ArmError
 
 Path = tuple[tuple[str, str], ...]
-"""Pairs of (kind, name) below a top-level resource."""
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of child: the list of the parent's properties it is in, and whether it can be written by itself."""
-
-    member: str
-    writable: bool = True
-
-
-KINDS: dict[str, dict[str, Kind]] = {
-    VIRTUAL_NETWORKS.lower(): {"subnets": Kind("subnets")},
-    NETWORK_INTERFACES.lower(): {"ipconfigurations": Kind("ipConfigurations", writable=False)},
+_KINDS: dict[str, dict[str, bool]] = {
+    VIRTUAL_NETWORKS: {"subnets": True, "virtualNetworkPeerings": True},
+    SECURITY_GROUPS: {"securityRules": True, "defaultSecurityRules": False},
+    ROUTE_TABLES: {"routes": True},
+    NETWORK_INTERFACES: {"ipConfigurations": False},
+    LOAD_BALANCERS: {
+        "backendAddressPools": True,
+        "inboundNatRules": True,
+        "frontendIPConfigurations": False,
+        "probes": False,
+        "loadBalancingRules": False,
+        "outboundRules": False,
+    },
 }
-"""By the parent's type and the child's kind, both in lower case."""
+"""By type of parent: the kinds of children, and whether they can be written by themselves."""
 
 
-def read_child(view: Document, path: Path) -> Document:
-    """A child of a shown document.
+def read_child(document: Document, path: Path) -> Document:
+    """The child at a path of a parent's view.
 
     Raises:
-        ArmError: ``NotFound``, or the kind is none of the parent's.
+        ArmError: there is none, or there are no such children.
     """
-    kind, name = _single(view, path)
-    found = _find(view, kind, name)
+    kind, name = _step(document, path)
+    found = _find(document, kind, name)
     if found is None:
-        resource = f"{view['id']}/{path[0][0]}/{path[0][1]}"
-        raise ArmError("NotFound", f"Resource {resource} not found.", status=HTTPStatus.NOT_FOUND)
+        raise _not_found(document, kind, name)
     return found
 
 
-def list_children(view: Document, path: Path, kind: str) -> list[Document]:
-    """All children of a kind.
+def list_children(document: Document, path: Path, kind: str) -> list[Document]:
+    """The children of a kind.
+
+    Args:
+        document: the parent's view.
+        path: empty: no child has children of its own.
+        kind: of which children.
 
     Raises:
-        ArmError: the kind is none of the parent's.
+        ArmError: there are no such children.
     """
     if path:
-        raise _unknown(view, path[0][0])
-    children: list[Document] = view["properties"].get(_kind(view, kind).member, [])
-    return children
+        raise _no_such_kind(document, f"{path[0][0]}/{kind}")
+    return list(document["properties"].get(_kind(document, kind), []))
 
 
-def has_child(view: Document, path: Path) -> bool:
-    """Tell whether a child is there."""
-    kind, name = _single(view, path)
-    return _find(view, kind, name) is not None
-
-
-def put_child(view: Document, path: Path, body: Document) -> Document:
-    """The parent's document with a child put in or replaced.
+def has_child(document: Document, path: Path) -> bool:
+    """Tell whether a parent's view has a child at a path.
 
     Raises:
-        ArmError: the kind cannot be written by itself.
+        ArmError: there are no such children.
     """
-    kind, name = _single(view, path)
-    _check_writable(view, kind, path)
-    child = {**body, "name": name}
-    present = view["properties"].get(kind.member, [])
-    replaced = [child if each["name"].lower() == name.lower() else each for each in present]
-    if _find(view, kind, name) is None:
-        replaced.append(child)
-    return view | {"properties": view["properties"] | {kind.member: replaced}}
+    return _find(document, *_step(document, path)) is not None
 
 
-def remove_child(view: Document, path: Path) -> Document:
-    """The parent's document without a child.
+def put_child(document: Document, path: Path, body: Mapping[str, Any], *, synchronise: bool = False) -> Document:
+    """The parent's body with one child added or replaced.
+
+    Args:
+        document: the parent's view.
+        path: of the child.
+        body: what is put.
+        synchronise: a peering learns the remote address space anew (``?syncRemoteAddressSpace=true``).
 
     Raises:
-        ArmError: the kind cannot be written by itself.
+        ArmError: such children cannot be written.
     """
-    kind, name = _single(view, path)
-    _check_writable(view, kind, path)
-    kept = [each for each in view["properties"].get(kind.member, []) if each["name"].lower() != name.lower()]
-    return view | {"properties": view["properties"] | {kind.member: kept}}
+    kind, name = _writable(document, path)
+    old = _find(document, kind, name)
+    # A name keeps the case it was created with.
+    child = {**body, "name": old["name"] if old else name, "id": f"{document['id']}/{kind}/{name}"}
+    if synchronise and old and kind == "virtualNetworkPeerings" and isinstance(child.get("properties"), Mapping):
+        current = old["properties"].get("remoteVirtualNetworkAddressSpace")
+        child["properties"] = {**child["properties"], "remoteAddressSpace": current}
+    members = document["properties"].get(kind, [])
+    replaced = [child if each is old else each for each in members] if old else [*members, child]
+    return document | {"properties": document["properties"] | {kind: replaced}}
 
 
-def _single(view: Document, path: Path) -> tuple[Kind, str]:
+def remove_child(document: Document, path: Path) -> Document:
+    """The parent's body without one child.
+
+    Raises:
+        ArmError: there is none, or such children cannot be written.
+    """
+    kind, name = _writable(document, path)
+    old = _find(document, kind, name)
+    if old is None:
+        raise _not_found(document, kind, name)
+    rest = [each for each in document["properties"][kind] if each is not old]
+    return document | {"properties": document["properties"] | {kind: rest}}
+
+
+def parent_not_found(full_type: str, parent: str) -> ArmError:
+    """The error of a child that is written under a parent that is not there."""
+    return ArmError(
+        "ParentResourceNotFound",
+        f"Failed to perform 'write' on resource(s) of type '{full_type}', because the parent resource '{parent}' could"
+        " not be found.",
+        status=HTTPStatus.NOT_FOUND,
+        target=parent,
+    )
+
+
+def _step(document: Document, path: Path) -> tuple[str, str]:
     if len(path) != 1:
-        raise _unknown(view, "/".join(kind for kind, _ in path))
-    return _kind(view, path[0][0]), path[0][1]
+        raise _no_such_kind(document, "/".join(kind for kind, _ in path))
+    return _kind(document, path[0][0]), path[0][1]
 
 
-def _kind(view: Document, kind: str) -> Kind:
-    found = KINDS.get(view["type"].lower(), {}).get(kind.lower())
+def _writable(document: Document, path: Path) -> tuple[str, str]:
+    kind, name = _step(document, path)
+    if not _KINDS[document["type"]][kind]:
+        raise ArmError(
+            "MethodNotAllowed",
+            f"{document['type']}/{kind} cannot be written by themselves; write {document['id']} with them.",
+            status=HTTPStatus.METHOD_NOT_ALLOWED,
+            target=f"{document['id']}/{kind}/{name}",
+        )
+    return kind, name
+
+
+def _kind(document: Document, kind: str) -> str:
+    found = next((each for each in _KINDS.get(document["type"], {}) if each.lower() == kind.lower()), None)
     if found is None:
-        raise _unknown(view, kind)
+        raise _no_such_kind(document, kind)
     return found
 
 
-def _find(view: Document, kind: Kind, name: str) -> Document | None:
-    children: list[Document] = view["properties"].get(kind.member, [])
-    return next((each for each in children if each["name"].lower() == name.lower()), None)
+def _find(document: Document, kind: str, name: str) -> Document | None:
+    members: list[Document] = document["properties"].get(kind, [])
+    return next((each for each in members if each["name"].lower() == name.lower()), None)
 
 
-def _check_writable(view: Document, kind: Kind, path: Path) -> None:
-    if not kind.writable:
-        raise ArmError(
-            "OperationNotAllowed",
-            f"{view['type']}/{path[0][0]} is read-only; write {view['type']} instead.",
-            status=HTTPStatus.METHOD_NOT_ALLOWED,
-        )
-
-
-def _unknown(view: Document, kind: str) -> ArmError:
+def _no_such_kind(document: Document, kinds: str) -> ArmError:
+    known = ", ".join(_KINDS.get(document["type"], {})) or "none"
     return ArmError(
         "InvalidResourceType",
-        f"The resource type '{view['type']}/{kind}' could not be found.",
+        f"{document['type']}/{kinds} is not a type this fabric knows; children of {document['type']}: {known}.",
         status=HTTPStatus.NOT_FOUND,
+        target=document["id"],
     )
+
+
+def _not_found(document: Document, kind: str, name: str) -> ArmError:
+    resource = f"{document['id']}/{kind}/{name}"
+    return ArmError("NotFound", f"Resource {resource} not found.", status=HTTPStatus.NOT_FOUND, target=resource)

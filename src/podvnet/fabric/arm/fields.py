@@ -80,6 +80,13 @@ class Fields:
         value: bool = self._get(key, bool, default)
         return value
 
+    def integer(self, key: str) -> int:
+        """An integer that must be there."""
+        if not self.has(key):
+            raise self.error("InvalidRequestFormat", "is required", key)
+        value: int = self._get(key, int, 0)
+        return value
+
     def number(self, key: str, default: int, low: int, high: int) -> int:
         """An integer in a range, ends included."""
         value: int = self._get(key, int, default)
@@ -94,6 +101,21 @@ class Fields:
             if not isinstance(value, str):
                 raise self.error("InvalidRequestFormat", f"must be a string, not {kind_of(value)}", f"{key}[{i}]")
         return values
+
+    def choice(self, key: str, default: str, *accepted: str) -> str:
+        """A string of a few that are accepted, in any case; spelt as they are."""
+        value = self.text(key, default)
+        found = next((each for each in accepted if each.lower() == value.lower()), None)
+        if found is None:
+            raise self.error("InvalidRequestFormat", f"must be one of {', '.join(accepted)}, not {value!r}", key)
+        return found
+
+    def only(self, key: str, *accepted: str | bool) -> None:
+        """Refuse a member unless it asks for what is the case anyway."""
+        self._read.add(key)
+        value = self._value.get(key)
+        if value is not None and not any(type(value) is type(each) and value == each for each in accepted):
+            raise self.error("UnsupportedProperty", f"this fabric does not carry out {value!r} yet", key)
 
     def mapping(self, key: str) -> dict[str, Any]:
         """An object that is kept as it is (tags)."""
@@ -124,17 +146,21 @@ class Fields:
 
     def reference(self, key: str, scope: Scope, wanted_type: str) -> ResourceId:
         """Read ``{"id": …}`` at ``key``: the id of a resource of the wanted type, full or short."""
-        holder = self.fields(key)
-        text = holder.required("id")
-        holder.allow("properties", "name", "type", "etag", "location", "tags")
-        holder.refuse_unread()
+        return self.fields(key).identity(scope, wanted_type)
+
+    def identity(self, scope: Scope, wanted_type: str) -> ResourceId:
+        """Read this object as a reference ``{"id": …}``; see :meth:`reference`."""
+        text = self.required("id")
+        # Clients send the whole resource that they read.
+        self.allow("properties", "name", "type", "etag", "location", "tags", "sku", "zones", "resourceGroup", "kind")
+        self.refuse_unread()
         provider = wanted_type.split("/", 1)[0]
         try:
             found = parse(text, scope, provider)
         except ValueError as problem:
-            raise self.error("LinkedInvalidPropertyId", str(problem), f"{key}.id") from None
+            raise self.error("LinkedInvalidPropertyId", str(problem), "id") from None
         if found.type.lower() != wanted_type.lower():
-            raise self.error("InvalidResourceReference", f"{text} is not a {wanted_type}", f"{key}.id")
+            raise self.error("InvalidResourceReference", f"{text} is not a {wanted_type}", "id")
         return found
 
     def allow(self, *keys: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, ip_address
 
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.public_ip_prefixes import given_out
 from podvnet.fabric.arm.resource_type import head
 from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
 from podvnet.model.address import WIRESERVER_ADDRESS
@@ -38,6 +39,8 @@ class InternetHosts:
         for other in world.of_type(INTERNET_HOSTS):
             if other["properties"]["address"] == str(address) and other["id"].lower() != resource.key:
                 raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", "address")
+        if any(address in run for run in given_out(world)):
+            raise properties.error("InvalidRequestFormat", f"{address} is a public address of the fabric's", "address")
         document["properties"] = {"provisioningState": "Succeeded", "address": str(address)}
         document["_fabric"] = {}
         return document

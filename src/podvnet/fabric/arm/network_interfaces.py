@@ -10,34 +10,45 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.linked import Linker
+from podvnet.fabric.arm.membership import check_groups, check_load_balancers
+from podvnet.fabric.arm.private_address import Allotment, Place, Wish, place_of, read_wish
+from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
 from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
-from podvnet.fabric.arm.virtual_networks import prefixes_of
-from podvnet.fabric.arm.world import NETWORK_INTERFACES, SUBNETS, VIRTUAL_NETWORKS, Document, World
+from podvnet.fabric.arm.world import (
+    APPLICATION_GROUPS,
+    LOAD_BALANCERS,
+    NETWORK_INTERFACES,
+    PUBLIC_ADDRESSES,
+    SECURITY_GROUPS,
+    SUBNETS,
+    Document,
+    World,
+    addresses_of,
+)
 from podvnet.model import limits
-from podvnet.model.address import Address, Prefix, arm_mac, derived_mac, parse_mac
+from podvnet.model.address import arm_mac, derived_mac, parse_mac
 from podvnet.model.arm_error import ArmError
 from podvnet.model.intent import IpConfiguration, NetworkInterface
-from podvnet.model.resource_id import ResourceId, Scope, parse
-from podvnet.model.subnet import is_reserved, usable
+from podvnet.model.resource_id import ResourceId, parse
 
 _OUI = bytes.fromhex("000d3a")
-_NOT_YET = (
-    "publicIPAddress",
-    "loadBalancerBackendAddressPools",
-    "loadBalancerInboundNatRules",
-    "applicationSecurityGroups",
-)
+_LISTS = {
+    "loadBalancerBackendAddressPools": f"{LOAD_BALANCERS}/backendAddressPools",
+    "loadBalancerInboundNatRules": f"{LOAD_BALANCERS}/inboundNatRules",
+    "applicationSecurityGroups": APPLICATION_GROUPS,
+}
+"""What an ip-configuration can be a member of."""
+_AZURE_DNS = "AzureProvidedDNS"
 
 
 class _Wanted(NamedTuple):
     """An ip-configuration as asked for, before its address is settled."""
 
-    name: str
+    wish: Wish
     primary: bool
-    subnet: ResourceId
-    version: int
-    static: Address | None
-    fields: Fields
+    subnet: Document
+    links: Document
 
 
 class NetworkInterfaces:
@@ -51,34 +62,45 @@ class NetworkInterfaces:
         properties = body.fields("properties")
         properties.allow(
             "provisioningState", "resourceGuid", "macAddress", "primary", "virtualMachine", "nicType",
-            "hostedWorkloads", "enableAcceleratedNetworking", "vnetEncryptionSupported",
+            "hostedWorkloads", "enableAcceleratedNetworking", "vnetEncryptionSupported", "migrationPhase",
+            "defaultOutboundConnectivityEnabled", "allowPort25Out",
         )  # fmt: skip
-        properties.refuse_unsupported("tapConfigurations")
-        dns = properties.fields("dnsSettings")
-        dns.allow("appliedDnsServers", "internalDomainNameSuffix")
-        dns.refuse_unsupported("dnsServers", "internalDnsNameLabel")
-        dns.refuse_unread()
-        properties.refuse_unsupported("networkSecurityGroup")
+        properties.refuse_unsupported("tapConfigurations", "privateLinkService", "workloadType")
+        properties.only("auxiliaryMode", "None")
+        properties.only("auxiliarySku", "None")
+        properties.only("disableTcpStateTracking", False)
+        dns = _dns_settings(properties)
         forwarding = properties.flag("enableIPForwarding", default=False)
-        scope = Scope(resource.subscription, resource.resource_group)
-        wanted = [self._wanted(each, scope) for each in properties.each("ipConfigurations")]
-        self._check_list(properties, wanted)
+        linker = Linker(resource, document["location"], world)
+        group = linker.one(properties, "networkSecurityGroup", SECURITY_GROUPS)
+        wanted = [self._wanted(resource, each, linker, world) for each in properties.each("ipConfigurations")]
+        self._check_list(resource, properties, wanted)
         properties.refuse_unread()
         body.refuse_unread()
         previous = world.get(resource)
-        configurations = self._settle_addresses(resource, wanted, previous, world)
+        subnet = wanted[0].subnet
+        allotment = Allotment(subnet, resource.key, world)
+        places = allotment.give([each.wish for each in wanted], _kept_places(previous, subnet["id"]))
+        configurations = [
+            _configuration(resource, each, places[each.wish.name], primary=each.primary or len(wanted) == 1)
+            for each in wanted
+        ]
+        check_groups(resource, properties, configurations, world)
+        check_load_balancers(resource, properties, configurations, world)
         mac = previous["_fabric"]["mac"] if previous else derived_mac(_OUI, resource.key)
         number = previous["_fabric"]["number"] if previous else world.free_number(NETWORK_INTERFACES)
         document["properties"] = {
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "ipConfigurations": configurations,
-            "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
+            "dnsSettings": dns,
             "enableAcceleratedNetworking": False,
             "enableIPForwarding": forwarding,
             "nicType": "Standard",
             "hostedWorkloads": [],
         }
+        if group:
+            document["properties"]["networkSecurityGroup"] = {"id": group["id"]}
         document["_fabric"] = {"number": number, "mac": mac}
         if previous:
             _carry_over(previous, document)
@@ -96,29 +118,36 @@ class NetworkInterfaces:
             )
 
     @staticmethod
-    def _wanted(fields: Fields, scope: Scope) -> _Wanted:
+    def _wanted(nic: ResourceId, fields: Fields, linker: Linker, world: World) -> _Wanted:
         name = fields.required("name")
         check_name(name, name)
         fields.allow("id", "type", "etag")
         properties = fields.fields("properties")
-        properties.allow("provisioningState")
-        properties.refuse_unsupported(*_NOT_YET)
-        subnet = properties.reference("subnet", scope, SUBNETS)
-        version = {"IPv4": 4, "IPv6": 6}.get(properties.text("privateIPAddressVersion", "IPv4"))
-        if version is None:
-            raise properties.error("InvalidRequestFormat", "must be IPv4 or IPv6", "privateIPAddressVersion")
-        method = properties.text("privateIPAllocationMethod", "Dynamic")
-        if method not in {"Dynamic", "Static"}:
-            raise properties.error("InvalidRequestFormat", "must be Dynamic or Static", "privateIPAllocationMethod")
-        text = properties.text("privateIPAddress")
-        static = _static_address(properties, text, version) if method == "Static" else None
+        properties.allow("provisioningState", "privateLinkConnectionProperties")
+        properties.refuse_unsupported(
+            "gatewayLoadBalancer", "virtualNetworkTaps", "applicationGatewayBackendAddressPools"
+        )
+        subnet = linker.required(properties, "subnet", SUBNETS)
+        links: Document = {}
+        public = linker.one(properties, "publicIPAddress", PUBLIC_ADDRESSES)
+        if public:
+            refuse_taken(properties, public, nic, world)
+            links["publicIPAddress"] = {"id": public["id"]}
+        for key, full_type in _LISTS.items():
+            found = linker.each(properties, key, full_type)
+            if found:
+                links[key] = [{"id": each["id"]} for each in found]
+        wish = read_wish(name, properties, blocks=True)
         primary = properties.flag("primary", default=False)
+        if wish.block and (primary or links):
+            what = "be primary" if primary else f"have {next(iter(links))}"
+            raise properties.error("InvalidRequestFormat", f"an ip-configuration that is a block cannot {what}")
         properties.refuse_unread()
         fields.refuse_unread()
-        return _Wanted(name, primary, subnet, version, static, properties)
+        return _Wanted(wish, primary, subnet, links)
 
     @staticmethod
-    def _check_list(properties: Fields, wanted: list[_Wanted]) -> None:
+    def _check_list(nic: ResourceId, properties: Fields, wanted: list[_Wanted]) -> None:
         if not wanted:
             raise properties.error("InvalidRequestFormat", "at least one is required", "ipConfigurations")
         if len(wanted) > limits.ADDRESSES_PER_NIC:
@@ -129,10 +158,10 @@ class NetworkInterfaces:
             )
         seen: set[str] = set()
         for each in wanted:
-            if each.name.lower() in seen:
-                raise properties.error("InvalidRequestFormat", f"two are called {each.name!r}", "ipConfigurations")
-            seen.add(each.name.lower())
-        if any(each.subnet != wanted[0].subnet for each in wanted):
+            if each.wish.name.lower() in seen:
+                raise properties.error("InvalidRequestFormat", f"two are called {each.wish.name!r}", "ipConfigurations")
+            seen.add(each.wish.name.lower())
+        if any(each.subnet["id"] != wanted[0].subnet["id"] for each in wanted):
             raise properties.error(
                 "IpConfigurationsOnSameNicCannotUseDifferentSubnets",
                 "all ip-configurations of a NIC must be in one subnet",
@@ -144,64 +173,22 @@ class NetworkInterfaces:
                 "InvalidRequestFormat", f"exactly one must be primary, not {len(primaries)}", "ipConfigurations"
             )
         first = primaries[0] if primaries else wanted[0]
-        if first.version != 4:
-            raise properties.error("InvalidRequestFormat", "the primary one must be IPv4", "ipConfigurations")
-
-    def _settle_addresses(
-        self, resource: ResourceId, wanted: list[_Wanted], previous: Document | None, world: World
-    ) -> list[Document]:
-        subnet = _subnet_document(wanted[0].subnet, wanted[0].fields, world)
-        held = world.holders.get(subnet["id"].lower(), {})
-        own = resource.key + "/"
-        # What this NIC holds is free to be chosen anew; what it keeps is taken below.
-        others = {address for address, holder in held.items() if not holder.lower().startswith(own)}
-        kept = _kept_addresses(previous, subnet["id"])
-        taken: dict[Address, str] = {}
-        chosen: dict[str, Address] = {}
-        dynamic: list[_Wanted] = []
-        for each in sorted(wanted, key=lambda each: each.static is None):
-            address = each.static or kept.get(each.name.lower())
-            if address is None or address.version != each.version:
-                dynamic.append(each)
-                continue
-            if each.static:
-                _check_static(each, subnet, others, taken, held)
-            elif address in taken:  # a static one was put on the address that a dynamic one had
-                dynamic.append(each)
-                continue
-            chosen[each.name] = address
-            taken[address] = each.name
-        self._choose(dynamic, subnet, others, taken, chosen)
-        return [
-            _configuration(resource, each, chosen[each.name], subnet["id"], primary=each.primary or len(wanted) == 1)
+        if first.wish.version != 4 or first.wish.block:
+            raise properties.error(
+                "InvalidRequestFormat", "the primary one must be IPv4, and one address", "ipConfigurations"
+            )
+        if wanted[0].subnet["properties"]["delegations"]:
+            raise properties.error(
+                "ResourceNotPermittedOnDelegatedSubnet",
+                f"Subnet {wanted[0].subnet['name']} is delegated and takes no NICs other than its service's",
+                "ipConfigurations",
+            )
+        publics = [
+            (each.links["publicIPAddress"]["id"], str(nic.child("ipConfigurations", each.wish.name)))
             for each in wanted
+            if "publicIPAddress" in each.links
         ]
-
-    @staticmethod
-    def _choose(
-        dynamic: list[_Wanted],
-        subnet: Document,
-        others: set[Address],
-        taken: dict[Address, str],
-        chosen: dict[str, Address],
-    ) -> None:
-        for version in (4, 6):
-            asking = [each for each in dynamic if each.version == version]
-            if not asking:
-                continue
-            prefix = _prefix(subnet, version, asking[0].fields)
-            free = (address for address in usable(prefix) if address not in others and address not in taken)
-            for each in asking:
-                address = next(free, None)
-                if address is None:
-                    raise ArmError(
-                        "SubnetIsFull",
-                        f"Subnet {subnet['name']} with address prefix {prefix} does not have enough capacity for"
-                        f" {len(asking)} IP addresses.",
-                        target=subnet["id"],
-                    )
-                chosen[each.name] = address
-                taken[address] = each.name
+        refuse_shared(properties, publics)
 
 
 def intent_of(document: Document) -> NetworkInterface:
@@ -211,11 +198,12 @@ def intent_of(document: Document) -> NetworkInterface:
     configurations = [
         IpConfiguration(
             name=each["name"],
-            address=ip_address(each["properties"]["privateIPAddress"]),
+            address=address,
             primary=each["properties"]["primary"],
             outbound=ip_address(outbound) if outbound and each["properties"]["primary"] else None,
         )
         for each in properties["ipConfigurations"]
+        for address in addresses_of(each)
     ]
     subnet = parse(properties["ipConfigurations"][0]["properties"]["subnet"]["id"])
     return NetworkInterface(
@@ -262,80 +250,51 @@ def _carry_over(previous: Document, document: Document) -> None:
         document["_fabric"]["outbound"] = previous["_fabric"]["outbound"]
 
 
-def _kept_addresses(previous: Document | None, subnet: str) -> dict[str, Address]:
+def _kept_places(previous: Document | None, subnet: str) -> dict[str, Place]:
     if previous is None:
         return {}
     return {
-        each["name"].lower(): ip_address(each["properties"]["privateIPAddress"])
+        each["name"].lower(): place_of(each)
         for each in previous["properties"]["ipConfigurations"]
         if each["properties"]["subnet"]["id"].lower() == subnet.lower()
     }
 
 
-def _static_address(properties: Fields, text: str, version: int) -> Address:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise properties.error("InvalidRequestFormat", f"{text!r} is no address", "privateIPAddress") from None
-    if address.version == 6 and address.scope_id:
-        raise properties.error("InvalidRequestFormat", f"{text} has a zone", "privateIPAddress")
-    if address.version != version:
-        raise properties.error("InvalidRequestFormat", f"{text} is not IPv{version}", "privateIPAddress")
-    return address
+def _dns_settings(properties: Fields) -> Document:
+    """The NIC's own DNS servers. What a VM is told in the end is the platform's to say."""
+    dns = properties.fields("dnsSettings")
+    dns.allow("appliedDnsServers", "internalDomainNameSuffix", "internalFqdn")
+    servers = dns.texts("dnsServers")
+    for server in servers:
+        try:
+            if server != _AZURE_DNS or len(servers) > 1:
+                ip_address(server)
+        except ValueError:
+            what = f"{server!r} is no address, nor {_AZURE_DNS} alone"
+            raise dns.error("InvalidRequestFormat", what, "dnsServers") from None
+    settings: Document = {"dnsServers": servers, "appliedDnsServers": []}
+    label = dns.text("internalDnsNameLabel")
+    if label:
+        check_name(label, label)
+        settings["internalDnsNameLabel"] = label
+    dns.refuse_unread()
+    return settings
 
 
-def _subnet_document(subnet: ResourceId, fields: Fields, world: World) -> Document:
-    network = world.get(subnet.parent)
-    if network and network["type"] == VIRTUAL_NETWORKS:
-        for each in network["properties"]["subnets"]:
-            if each["id"].lower() == subnet.key:
-                found: Document = each
-                return found
-    raise fields.error("InvalidResourceReference", f"Resource {subnet} was not found", "subnet.id")
-
-
-def _prefix(subnet: Document, version: int, fields: Fields) -> Prefix:
-    found = next((prefix for prefix in prefixes_of(subnet) if prefix.version == version), None)
-    if found is None:
-        raise fields.error("InvalidRequestFormat", f"Subnet {subnet['name']} has no IPv{version} prefix")
-    return found
-
-
-def _check_static(
-    each: _Wanted, subnet: Document, others: set[Address], taken: dict[Address, str], held: dict[Address, str]
-) -> None:
-    address = each.static
-    if address is None:
-        return
-    prefix = _prefix(subnet, each.version, each.fields)
-    if address not in prefix:
-        raise each.fields.error(
-            "PrivateIPAddressNotInSubnet",
-            f"Private static IP address {address} does not belong to the range of subnet prefix {prefix}",
-        )
-    if is_reserved(prefix, address):
-        raise each.fields.error(
-            "PrivateIPAddressInReservedRange",
-            f"Private static IP address {address} falls within reserved IP range of subnet prefix {prefix}",
-        )
-    if address in others or address in taken:
-        holder = f"ip-configuration {taken[address]}" if address in taken else held[address]
-        raise each.fields.error(
-            "PrivateIPAddressInUse", f"IP configuration {each.name}: address {address} is already used by {holder}"
-        )
-
-
-def _configuration(resource: ResourceId, each: _Wanted, address: Address, subnet: str, *, primary: bool) -> Document:
+def _configuration(resource: ResourceId, each: _Wanted, place: Place, *, primary: bool) -> Document:
+    length = {"privateIPAddressPrefixLength": limits.BLOCK_LENGTH} if each.wish.block else {}
     return {
-        "name": each.name,
-        "id": str(resource.child("ipConfigurations", each.name)),
+        "name": each.wish.name,
+        "id": str(resource.child("ipConfigurations", each.wish.name)),
         "type": NETWORK_INTERFACES + "/ipConfigurations",
         "properties": {
             "provisioningState": "Succeeded",
-            "privateIPAddress": str(address),
-            "privateIPAllocationMethod": "Static" if each.static else "Dynamic",
-            "subnet": {"id": subnet},
+            "privateIPAddress": str(place),
+            "privateIPAllocationMethod": "Static" if each.wish.static is not None else "Dynamic",
+            "subnet": {"id": each.subnet["id"]},
             "primary": primary,
-            "privateIPAddressVersion": f"IPv{each.version}",
-        },
+            "privateIPAddressVersion": f"IPv{each.wish.version}",
+        }
+        | length
+        | each.links,
     }

@@ -1,6 +1,8 @@
-"""A document as a GET shows it: with back-references, and with the etag that changes when anything shown does.
+"""Documents as a GET shows them: with what others' references to them add, and with their etags.
 
-Back-references are not stored: they are what other documents say, read the other way round.
+An etag is a digest of the view, so it changes with the resource and with whoever comes to refer to it or ceases to;
+sub-resources share their parent's. Who refers to what is an index of the world: a view looks up, it does not search.
+Source: recorded answers of the resource manager.
 """
 
 from __future__ import annotations
@@ -8,45 +10,130 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
-from podvnet.fabric.arm.world import VIRTUAL_NETWORKS, Document, World, shown
+from podvnet.fabric.arm.virtual_network_peerings import live_view
+from podvnet.fabric.arm.world import (
+    LOAD_BALANCERS,
+    NAT_GATEWAYS,
+    PUBLIC_ADDRESSES,
+    PUBLIC_PREFIXES,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
+    SUBNETS,
+    VIRTUAL_NETWORKS,
+    Document,
+    World,
+)
+from podvnet.model.resource_id import parse
+
+
+class _Back(NamedTuple):
+    """A member that shows who refers here: its name, the kinds of referrers, and whether it is a list."""
+
+    member: str
+    kinds: tuple[str, ...]
+    many: bool = True
+
+
+_BACK: dict[str, tuple[_Back, ...]] = {
+    SECURITY_GROUPS: (
+        _Back("networkInterfaces", ("networkInterfaces",)),
+        _Back("subnets", ("subnets",)),
+    ),
+    ROUTE_TABLES: (_Back("subnets", ("subnets",)),),
+    NAT_GATEWAYS: (_Back("subnets", ("subnets",)),),
+    SUBNETS: (_Back("ipConfigurations", ("ipConfigurations", "frontendIPConfigurations")),),
+    PUBLIC_ADDRESSES: (
+        _Back("ipConfiguration", ("ipConfigurations", "frontendIPConfigurations"), many=False),
+        _Back("natGateway", ("natGateways",), many=False),
+    ),
+    PUBLIC_PREFIXES: (
+        _Back("publicIPAddresses", ("publicIPAddresses",)),
+        _Back("loadBalancerFrontendIpConfiguration", ("frontendIPConfigurations",), many=False),
+        _Back("natGateway", ("natGateways",), many=False),
+    ),
+    f"{LOAD_BALANCERS}/frontendIPConfigurations": (
+        _Back("loadBalancingRules", ("loadBalancingRules",)),
+        _Back("inboundNatRules", ("inboundNatRules",)),
+        _Back("outboundRules", ("outboundRules",)),
+    ),
+    f"{LOAD_BALANCERS}/backendAddressPools": (
+        _Back("backendIPConfigurations", ("ipConfigurations",)),
+        _Back("loadBalancingRules", ("loadBalancingRules",)),
+        _Back("inboundNatRules", ("inboundNatRules",)),
+        _Back("outboundRules", ("outboundRules",)),
+    ),
+    f"{LOAD_BALANCERS}/probes": (_Back("loadBalancingRules", ("loadBalancingRules",)),),
+    f"{LOAD_BALANCERS}/inboundNatRules": (_Back("backendIPConfiguration", ("ipConfigurations",), many=False),),
+}
 
 
 def view(document: Document, world: World) -> Document:
-    """The document with back-references and etags."""
-    found = _with_references(document, world)
-    tagged: Document = _with_etags(found, _etag_of(found))
-    return tagged
-
-
-def etag(document: Document, world: World) -> str:
-    """The etag of a document and of its children: ``W/"GUID"``, another one whenever the view is another."""
-    return _etag_of(_with_references(document, world))
-
-
-def _with_references(document: Document, world: World) -> Document:
-    found = shown(document)
-    if document["type"] == VIRTUAL_NETWORKS:
-        for subnet in found["properties"]["subnets"]:
-            held = world.holders.get(subnet["id"].lower(), {})
-            if held:
-                subnet["properties"]["ipConfigurations"] = [{"id": holder} for holder in held.values()]
+    """The document as a GET shows it."""
+    found, digest = _view(document, world)
+    _mark(found, digest)
     return found
 
 
-def _etag_of(found: Document) -> str:
+def etag(document: Document, world: World) -> str:
+    """The etag of a document, which its sub-resources share: ``W/"<guid>"``."""
+    return _view(document, world)[1]
+
+
+def _view(document: Document, world: World) -> tuple[Document, str]:
+    """The document without etags, and the etag."""
+    # Documents are plain JSON: this copies several times faster than copy.deepcopy.
+    found: Document = json.loads(json.dumps({key: value for key, value in document.items() if key != "_fabric"}))
+    _complete(found, world)
+    if document["type"] == VIRTUAL_NETWORKS:
+        live_view(found, world)
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
-    return f'W/"{uuid.UUID(bytes=digest[:16])}"'
+    return found, f'W/"{uuid.UUID(bytes=digest[:16], version=4)}"'
 
 
-def _with_etags(value: Any, tag: str) -> Any:
-    """Put the etag on every resource and child: on what has an id, a name and properties."""
-    if isinstance(value, dict):
-        found = {key: _with_etags(each, tag) for key, each in value.items()}
-        if {"id", "name", "properties"} <= found.keys():
-            found["etag"] = tag
-        return found
-    if isinstance(value, list):
-        return [_with_etags(each, tag) for each in value]
-    return value
+def _complete(part: Document, world: World) -> None:
+    """Add who refers to a resource or sub-resource and to those within it."""
+    properties = part["properties"]
+    key = part["id"].lower()
+    for back in _BACK.get(part["type"], ()):
+        users = world.users(key, *back.kinds)
+        if users:
+            properties[back.member] = [{"id": user} for user in users] if back.many else {"id": users[0]}
+    if part["type"] == f"{LOAD_BALANCERS}/backendAddressPools":
+        for user in properties.get("backendIPConfigurations", []):
+            properties["loadBalancerBackendAddresses"].append(_member(part, user["id"]))
+        rules = properties.get("outboundRules", [])
+        if rules:
+            properties["outboundRule"] = dict(rules[0])
+    for each in _within(properties):
+        _complete(each, world)
+
+
+def _member(pool: Document, configuration: str) -> Document:
+    """What a pool of NICs shows for a member among its addresses."""
+    resource = parse(configuration)
+    name = f"{resource.resource_group}_{resource.parent.name}{resource.name}"
+    return {
+        "name": name,
+        "id": f"{pool['id']}/loadBalancerBackendAddresses/{name}",
+        "type": f"{pool['type']}/loadBalancerBackendAddresses",
+        "properties": {"networkInterfaceIPConfiguration": {"id": configuration}},
+    }
+
+
+def _within(properties: Document) -> list[Document]:
+    """The sub-resources among the members: objects of a list that have an id and a type."""
+    return [
+        each
+        for members in properties.values()
+        if isinstance(members, list)
+        for each in members
+        if isinstance(each, dict) and "id" in each and "type" in each
+    ]
+
+
+def _mark(part: Any, digest: str) -> None:
+    part["etag"] = digest
+    for each in _within(part["properties"]):
+        _mark(each, digest)

@@ -10,8 +10,11 @@ from http import HTTPStatus
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
-from podvnet.fabric.arm.world import SUBNETS, VIRTUAL_NETWORKS, Document, World
+from podvnet.fabric.arm.linked import Linker
+from podvnet.fabric.arm.resource_type import head, stable_guid
+from podvnet.fabric.arm.subnets import check_gateways, prefixes_of, settle_subnet
+from podvnet.fabric.arm.virtual_network_peerings import settle_peerings
+from podvnet.fabric.arm.world import VIRTUAL_NETWORKS, Document, World
 from podvnet.model import limits
 from podvnet.model.address import Prefix, disjoint
 from podvnet.model.arm_error import ArmError
@@ -23,7 +26,7 @@ _FORBIDDEN = tuple(
     IPv4Network(text)
     for text in ("224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32")
 )
-_NOT_YET = ("networkSecurityGroup", "routeTable", "natGateway", "serviceEndpoints", "delegations")
+_FLOW_TIMEOUT = (4, 30)
 
 
 class VirtualNetworks:
@@ -35,8 +38,12 @@ class VirtualNetworks:
         """Check and complete a virtual network with its subnets."""
         document = head(resource, body)
         properties = body.fields("properties")
-        properties.allow("provisioningState", "resourceGuid", "enableDdosProtection")
-        properties.refuse_unsupported("virtualNetworkPeerings")
+        properties.allow("provisioningState", "resourceGuid", "defaultPublicNatGateway")
+        properties.only("enableDdosProtection", False)
+        properties.only("enableVmProtection", False)
+        properties.only("privateEndpointVNetPolicies", "Disabled")
+        properties.refuse_unsupported("ddosProtectionPlan", "bgpCommunities", "encryption", "ipAllocations")
+        flow_timeout = properties.number("flowTimeoutInMinutes", _FLOW_TIMEOUT[0], *_FLOW_TIMEOUT)
         space = self._address_space(properties)
         previous = world.get(resource)
         options = properties.fields("dhcpOptions")
@@ -44,10 +51,13 @@ class VirtualNetworks:
         options.refuse_unread()
         for server in dns:
             self._address(properties, server)
-        subnets = [self._subnet(resource, each, space) for each in properties.each("subnets")]
+        linker = Linker(resource, document["location"], world)
+        subnets = [settle_subnet(resource, each, space, linker) for each in properties.each("subnets")]
         self._check_subnets(properties, subnets)
+        check_gateways(resource, properties, subnets, world)
         if previous:
             self._check_in_use(previous, subnets, world)
+        peerings = settle_peerings(resource, properties, space, world)
         properties.refuse_unread()
         body.refuse_unread()
         document["properties"] = {
@@ -56,18 +66,28 @@ class VirtualNetworks:
             "addressSpace": {"addressPrefixes": [str(prefix) for prefix in space]},
             "dhcpOptions": {"dnsServers": dns},
             "subnets": subnets,
-            "virtualNetworkPeerings": [],
+            "virtualNetworkPeerings": peerings,
             "enableDdosProtection": False,
+            "privateEndpointVNetPolicies": "Disabled",
         }
+        if properties.has("flowTimeoutInMinutes"):
+            document["properties"]["flowTimeoutInMinutes"] = flow_timeout
         number = previous["_fabric"]["number"] if previous else world.free_number(VIRTUAL_NETWORKS)
         document["_fabric"] = {"number": number}
         return document
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
-        """A virtual network goes only when no ip-configuration is in it."""
+        """A virtual network goes only when no ip-configuration is in it and no backend pool is of it."""
         subnets = resource.key + "/subnets/"
-        for subnet in sorted(key for key in world.holders if key.startswith(subnets)):
+        for subnet in sorted(key for key in world.referrers if key.startswith(subnets)):
             _refuse_used(parse(subnet), world, "InUseSubnetCannotBeDeleted", "deleted")
+        pools = world.users(resource.key, "backendAddressPools", "loadBalancerBackendAddresses")
+        if pools:
+            raise ArmError(
+                "InUseVirtualNetworkCannotBeDeleted",
+                f"Virtual network {resource} is in use by {pools[0]} and cannot be deleted.",
+                target=str(resource),
+            )
 
     @staticmethod
     def _address_space(properties: Fields) -> list[Prefix]:
@@ -96,50 +116,6 @@ class VirtualNetworks:
             raise properties.error(
                 "InvalidRequestFormat", f"{text!r} is no address", "dhcpOptions.dnsServers"
             ) from None
-
-    @staticmethod
-    def _subnet(network: ResourceId, fields: Fields, space: list[Prefix]) -> Document:
-        name = fields.required("name")
-        resource = network.child("subnets", name)
-        check_name(name, str(resource))
-        fields.allow("id", "type", "etag")
-        properties = fields.fields("properties")
-        properties.allow(
-            "provisioningState",
-            "ipConfigurations",
-            "privateEndpointNetworkPolicies",
-            "privateLinkServiceNetworkPolicies",
-        )
-        texts = properties.texts("addressPrefixes")
-        one = properties.text("addressPrefix")
-        prefixes = [properties.prefix(text, "addressPrefix") for text in texts or ([one] if one else [])]
-        if not prefixes:
-            raise properties.error("InvalidRequestFormat", "addressPrefix or addressPrefixes is required")
-        if len({prefix.version for prefix in prefixes}) < len(prefixes):
-            raise properties.error("NetcfgInvalidSubnet", "one prefix of each IP version at most", "addressPrefixes")
-        for prefix in prefixes:
-            _check_size(properties, name, prefix)
-            if not any(prefix.version == part.version and prefix.subnet_of(part) for part in space):  # type: ignore[arg-type]
-                raise properties.error(
-                    "NetcfgInvalidSubnet",
-                    f"Subnet '{name}' is not valid in virtual network '{network.name}': {prefix} is not inside"
-                    f" {', '.join(map(str, space))}",
-                )
-        outbound = properties.flag("defaultOutboundAccess", default=True)
-        properties.refuse_unsupported(*_NOT_YET)
-        properties.refuse_unread()
-        fields.refuse_unread()
-        settled: Document = {
-            "provisioningState": "Succeeded",
-            "addressPrefix": str(prefixes[0]),
-            "addressPrefixes": [str(prefix) for prefix in prefixes],
-            "defaultOutboundAccess": outbound,
-            "delegations": [],
-            "privateEndpointNetworkPolicies": "Disabled",
-            "privateLinkServiceNetworkPolicies": "Enabled",
-        }
-        del settled["addressPrefix" if len(prefixes) > 1 else "addressPrefixes"]
-        return {"name": name, "id": str(resource), "type": SUBNETS, "properties": settled}
 
     @staticmethod
     def _check_subnets(properties: Fields, subnets: list[Document]) -> None:
@@ -171,13 +147,8 @@ class VirtualNetworks:
                 _refuse_used(parse(old["id"]), world, "InUseSubnetCannotBeDeleted", "deleted")
             elif set(prefixes_of(new)) != set(prefixes_of(old)):
                 _refuse_used(parse(old["id"]), world, "InUseSubnetCannotBeUpdated", "given other prefixes")
-
-
-def prefixes_of(subnet: Document) -> tuple[Prefix, ...]:
-    """The prefixes of a settled subnet document, IPv4 first."""
-    properties = subnet["properties"]
-    texts = properties.get("addressPrefixes") or [properties["addressPrefix"]]
-    return tuple(sorted((ip_network(text) for text in texts), key=lambda prefix: prefix.version))
+            elif new["properties"]["delegations"] and not old["properties"]["delegations"]:
+                _refuse_used(parse(old["id"]), world, "InUseSubnetCannotBeUpdated", "delegated")
 
 
 def intent_of(document: Document) -> VirtualNetwork:
@@ -195,29 +166,13 @@ def intent_of(document: Document) -> VirtualNetwork:
     )
 
 
-def _check_size(properties: Fields, name: str, prefix: Prefix) -> None:
-    fits = (
-        limits.LARGEST_SUBNET <= prefix.prefixlen <= limits.SMALLEST_SUBNET
-        if prefix.version == 4
-        else prefix.prefixlen == limits.IPV6_SUBNET
-    )
-    if not fits:
-        rule = (
-            f"/{limits.LARGEST_SUBNET} to /{limits.SMALLEST_SUBNET}"
-            if prefix.version == 4
-            else f"exactly /{limits.IPV6_SUBNET}"
-        )
-        raise properties.error("NetcfgInvalidSubnet", f"Subnet '{name}': {prefix} must be {rule}", "addressPrefix")
-
-
 def _refuse_used(subnet: ResourceId, world: World, code: str, verb: str) -> None:
-    held = world.holders.get(subnet.key, {})
-    if held:
-        user = next(iter(held.values()))
+    users = world.users(subnet.key)
+    if users:
         raise ArmError(
             code,
-            f"Subnet {subnet.name} is in use by {user} and cannot be {verb}. In order to do so, first delete all"
-            f" ip-configurations in it ({len(held)}).",
+            f"Subnet {subnet.name} is in use by {users[0]} and cannot be {verb}. In order to do so, first delete all"
+            f" ip-configurations in it ({len(users)}).",
             status=HTTPStatus.BAD_REQUEST,
             target=str(subnet),
         )

@@ -1,0 +1,89 @@
+"""Microsoft.Network/natGateways: the way out of the subnets that name it.
+
+Source: Azure document "Azure NAT Gateway resource": up to sixteen addresses, of public addresses and whole prefixes.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.linked import Linker, refuse_use
+from podvnet.fabric.arm.public_ip_addresses import refuse_taken
+from podvnet.fabric.arm.public_ip_prefixes import refuse_change, zones_of
+from podvnet.fabric.arm.resource_type import head, stable_guid
+from podvnet.fabric.arm.world import NAT_GATEWAYS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
+from podvnet.model import limits
+from podvnet.model.resource_id import ResourceId
+
+_IDLE = (4, 120)
+
+
+class NatGateways:
+    """The type."""
+
+    full_type = NAT_GATEWAYS
+
+    def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
+        """Check and complete a gateway."""
+        document = head(resource, body)
+        previous = world.get(resource)
+        properties = body.fields("properties")
+        properties.allow("provisioningState", "resourceGuid", "subnets")
+        properties.refuse_unsupported(
+            "publicIpAddressesV6", "publicIpPrefixesV6", "sourceVirtualNetwork", "serviceGateway"
+        )
+        properties.only("nat64", "Disabled", "None")
+        idle = properties.number("idleTimeoutInMinutes", _IDLE[0], *_IDLE)
+        linker = Linker(resource, document["location"], world)
+        addresses = linker.each(properties, "publicIpAddresses", PUBLIC_ADDRESSES)
+        prefixes = linker.each(properties, "publicIpPrefixes", PUBLIC_PREFIXES)
+        for each in addresses:
+            refuse_taken(properties, each, resource, world)
+        _check_prefixes(properties, prefixes, resource, world)
+        count = len(addresses) + sum(IPv4Network(each["properties"]["ipPrefix"]).num_addresses for each in prefixes)
+        if count > limits.ADDRESSES_PER_NAT_GATEWAY:
+            raise properties.error(
+                "NatGatewayPublicIpCountLimitReached",
+                f"a NAT gateway has at most {limits.ADDRESSES_PER_NAT_GATEWAY} public addresses, not {count}",
+            )
+        inner = body.fields("sku")
+        sku = {"name": inner.choice("name", "Standard", "Standard", "StandardV2"), "tier": "Regional"}
+        inner.only("tier", "Regional")
+        zones = zones_of(body)
+        for fields in (inner, properties, body):
+            fields.refuse_unread()
+        if len(zones) > 1 and sku["name"] == "Standard":
+            raise body.error(
+                "InvalidRequestFormat", f"a Standard NAT gateway is in one zone, not {len(zones)}", "zones"
+            )
+        if previous:
+            refuse_change(resource, "sku", previous["sku"], sku)
+            refuse_change(resource, "zones", previous.get("zones", []), zones)
+        document["sku"] = sku
+        if zones:
+            document["zones"] = zones
+        document["properties"] = {
+            "provisioningState": "Succeeded",
+            "resourceGuid": stable_guid(resource, "resource"),
+            "idleTimeoutInMinutes": idle,
+            "publicIpAddresses": [{"id": each["id"]} for each in addresses],
+            "publicIpPrefixes": [{"id": each["id"]} for each in prefixes],
+        }
+        document["_fabric"] = {}
+        return document
+
+    def check_removal(self, resource: ResourceId, world: World) -> None:
+        """A gateway goes only when no subnet has it."""
+        refuse_use(resource, world, "InUseNatGatewayCannotBeDeleted", "NAT gateway")
+
+
+def _check_prefixes(properties: Fields, prefixes: list[Document], resource: ResourceId, world: World) -> None:
+    for each in prefixes:
+        for user in world.users(each["id"].lower()):
+            if user.lower() != resource.key:
+                raise properties.error(
+                    "PublicIPPrefixInUse",
+                    f"Resource {resource} is referencing public IP prefix {each['id']} that is already used by {user}",
+                    "publicIpPrefixes",
+                )

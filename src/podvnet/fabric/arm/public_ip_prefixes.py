@@ -1,0 +1,161 @@
+"""Microsoft.Network/publicIPPrefixes: a run of public addresses, chosen at creation and kept.
+
+Source: Azure document "Public IP address prefix": sizes /28 to /31, all addresses usable, none can be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from ipaddress import IPv4Address, IPv4Network
+
+from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.linked import refuse_use
+from podvnet.fabric.arm.resource_type import head, stable_guid
+from podvnet.fabric.arm.world import INTERNET_HOSTS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
+from podvnet.model.arm_error import ArmError
+from podvnet.model.resource_id import ResourceId
+
+_SHORTEST, _LONGEST = 28, 31
+_DEFAULT_LENGTH = 28
+
+
+class PublicIpPrefixes:
+    """The type."""
+
+    full_type = PUBLIC_PREFIXES
+
+    def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
+        """Check and complete a prefix; choose its addresses."""
+        document = head(resource, body)
+        previous = world.get(resource)
+        properties = body.fields("properties")
+        properties.allow(
+            "provisioningState", "resourceGuid", "publicIPAddresses", "loadBalancerFrontendIpConfiguration",
+            "natGateway", "ipPrefix",
+        )  # fmt: skip
+        properties.refuse_unsupported("customIPPrefix")
+        properties.only("publicIPAddressVersion", "IPv4")
+        length = properties.number("prefixLength", _DEFAULT_LENGTH, _SHORTEST, _LONGEST)
+        tags = ip_tags(properties)
+        sku, zones = sku_of(body), zones_of(body)
+        properties.refuse_unread()
+        body.refuse_unread()
+        if previous:
+            refuse_change(resource, "prefixLength", previous["properties"]["prefixLength"], length)
+            refuse_change(resource, "sku", previous["sku"], sku)
+            refuse_change(resource, "zones", previous.get("zones", []), zones)
+        prefix = previous["properties"]["ipPrefix"] if previous else str(_choose(resource, length, world))
+        document["sku"] = sku
+        if zones:
+            document["zones"] = zones
+        document["properties"] = {
+            "provisioningState": "Succeeded",
+            "resourceGuid": stable_guid(resource, "resource"),
+            "prefixLength": length,
+            "publicIPAddressVersion": "IPv4",
+            "ipTags": tags,
+            "ipPrefix": prefix,
+        }
+        document["_fabric"] = {}
+        return document
+
+    def check_removal(self, resource: ResourceId, world: World) -> None:
+        """A prefix goes only when no public address is of it and nothing uses it."""
+        refuse_use(resource, world, "InUsePublicIpPrefixCannotBeDeleted", "Public IP prefix")
+
+
+def sku_of(body: Fields) -> Document:
+    """The SKU of a public address or prefix: Standard unless it says otherwise.
+
+    Source: Azure retired the Basic SKU on 30 September 2025; what is asked for with it is refused so since.
+    """
+    fields = body.fields("sku")
+    name = fields.text("name", "Standard")
+    if name.lower() == "basic":
+        raise fields.error(
+            "IPv4BasicSkuPublicIpCountLimitReached",
+            "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region",
+            "name",
+        )
+    sku = {"name": fields.choice("name", "Standard", "Standard", "StandardV2"), "tier": "Regional"}
+    fields.only("tier", "Regional")
+    fields.refuse_unread()
+    return sku
+
+
+def zones_of(body: Fields) -> list[str]:
+    """The availability zones of a resource."""
+    zones = body.texts("zones")
+    for position, zone in enumerate(zones):
+        if zone not in {"1", "2", "3"} or zone in zones[:position]:
+            raise body.error("InvalidRequestFormat", f"zones are 1, 2 and 3, each once, not {zone!r}", "zones")
+    return zones
+
+
+def ip_tags(properties: Fields) -> list[Document]:
+    """The tags that say what an address is for."""
+    tags = []
+    for each in properties.each("ipTags"):
+        tags.append({"ipTagType": each.required("ipTagType"), "tag": each.text("tag")})
+        each.refuse_unread()
+    return tags
+
+
+def refuse_change(resource: ResourceId, key: str, old: object, new: object) -> None:
+    """Refuse the change of a member that is settled at creation.
+
+    Raises:
+        ArmError: it changes.
+    """
+    if old != new:
+        raise ArmError(
+            "PropertyChangeNotAllowed",
+            f"Changing property '{key}' is not allowed: it is {old}, not {new}. Create another resource.",
+            status=HTTPStatus.CONFLICT,
+            target=str(resource),
+        )
+
+
+def given_out(world: World) -> Iterator[IPv4Network]:
+    """The public addresses and prefixes that there are."""
+    for document in world.of_type(PUBLIC_PREFIXES):
+        yield IPv4Network(document["properties"]["ipPrefix"])
+    for document in world.of_type(PUBLIC_ADDRESSES):
+        yield IPv4Network(document["properties"]["ipAddress"])
+
+
+def free_run(resource: ResourceId, length: int, world: World) -> IPv4Network:
+    """The lowest run of a length in the public pool that nobody has.
+
+    Raises:
+        ArmError: there is none.
+    """
+    # As one long number of a bit an address, a run is free when its bits are not set.
+    pool = world.public_pool
+    first = int(pool.network_address)
+    size = 1 << (32 - length)
+    bits = 0
+    hosts = (IPv4Network(host["properties"]["address"]) for host in world.of_type(INTERNET_HOSTS))
+    for run in (*given_out(world), *hosts):
+        if run.overlaps(pool):
+            bits |= ((1 << run.num_addresses) - 1) << max(0, int(run.network_address) - first)
+    ends = {0, pool.num_addresses - 1} if size == 1 and pool.num_addresses > 2 else set()
+    for offset in range(0, pool.num_addresses - size + 1, size):
+        if not bits >> offset & ((1 << size) - 1) and offset not in ends:
+            return IPv4Network((IPv4Address(first + offset), length))
+    raise ArmError(
+        "StandardSkuPublicIPCountLimitReached",
+        f"the fabric's public addresses ({pool}) hold no {size} free ones in a row",
+        target=str(resource),
+    )
+
+
+def _choose(resource: ResourceId, length: int, world: World) -> IPv4Network:
+    if length <= world.public_pool.prefixlen:
+        raise ArmError(
+            "StandardSkuPublicIPCountLimitReached",
+            f"the fabric's public addresses ({world.public_pool}) are too few for a /{length}",
+            target=str(resource),
+        )
+    return free_run(resource, length, world)
