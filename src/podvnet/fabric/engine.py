@@ -14,13 +14,18 @@ from pathlib import Path
 
 import structlog
 
-from podvnet.fabric.arm.virtual_machines import place_nics
-from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
-from podvnet.fabric.arm.world import Document, World, shown
+from podvnet.fabric.arm.world import Document, World
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
-from podvnet.fabric.settlement import ResourceChange, changes_between, settle, settle_all
+from podvnet.fabric.settlement import (
+    ResourceChange,
+    changes_between,
+    complete,
+    settle,
+    settle_all,
+    settle_removal,
+)
 from podvnet.fabric.store import Store
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
@@ -121,8 +126,7 @@ class Fabric:
         key = settled["id"].lower()
         new = key not in world.documents
         world.put(settled)
-        place_nics(world)
-        pair_peerings(world)
+        complete(world)
         self._change_to(world)
         return new, self._world.documents[key]
 
@@ -132,11 +136,7 @@ class Fabric:
         Raises:
             ArmErrorsError: one is in use by another that stays, or the kernel refused.
         """
-        kept = [document for key, document in self._world.documents.items() if key not in keys]
-        settlement = settle_all(
-            [shown(document) for document in kept], self._world, keys & self._world.documents.keys()
-        )
-        self._change_to(settlement.world)
+        self._change_to(settle_removal(keys & self._world.documents.keys(), self._world).world)
 
     @property
     def world(self) -> World:

@@ -220,3 +220,142 @@ def refusal() -> Callable[[Document, World], ArmError]:
         return caught.value
 
     return refused
+
+
+_STOCK = """
+resources:
+- {type: Microsoft.Network/applicationSecurityGroups, name: web}
+- {type: Microsoft.Network/applicationSecurityGroups, name: db}
+- type: Microsoft.Network/networkSecurityGroups
+  name: guard
+  properties:
+    securityRules:
+    - name: in
+      properties:
+        priority: 100
+        direction: Inbound
+        access: Allow
+        protocol: Tcp
+        sourceApplicationSecurityGroups: [{id: applicationSecurityGroups/web}]
+        sourcePortRange: "*"
+        destinationApplicationSecurityGroups: [{id: applicationSecurityGroups/db}]
+        destinationPortRanges: ["80", "443"]
+- type: Microsoft.Network/routeTables
+  name: ways
+  properties:
+    routes:
+    - name: out
+      properties: {addressPrefix: 0.0.0.0/0, nextHopType: VirtualAppliance, nextHopIpAddress: 10.1.0.9}
+- {type: Microsoft.Network/publicIPPrefixes, name: run, properties: {prefixLength: 30}}
+- {type: Microsoft.Network/publicIPAddresses, name: own}
+- {type: Microsoft.Network/publicIPAddresses, name: front}
+- {type: Microsoft.Network/publicIPAddresses, name: way}
+- {type: Microsoft.Network/publicIPAddresses, name: spare}
+- type: Microsoft.Network/natGateways
+  name: exit
+  properties: {publicIpAddresses: [{id: publicIPAddresses/way}], publicIpPrefixes: [{id: publicIPPrefixes/run}]}
+- type: Microsoft.Network/virtualNetworks
+  name: one
+  properties:
+    addressSpace: {addressPrefixes: [10.1.0.0/16]}
+    subnets:
+    - name: a
+      properties:
+        addressPrefix: 10.1.0.0/24
+        networkSecurityGroup: {id: networkSecurityGroups/guard}
+        routeTable: {id: routeTables/ways}
+        natGateway: {id: natGateways/exit}
+    - {name: b, properties: {addressPrefix: 10.1.1.0/24}}
+    virtualNetworkPeerings:
+    - {name: to-two, properties: {remoteVirtualNetwork: {id: virtualNetworks/two}}}
+- type: Microsoft.Network/virtualNetworks
+  name: two
+  properties:
+    addressSpace: {addressPrefixes: [10.2.0.0/16]}
+    subnets: [{name: a, properties: {addressPrefix: 10.2.0.0/24}}]
+    virtualNetworkPeerings:
+    - {name: to-one, properties: {remoteVirtualNetwork: {id: virtualNetworks/one}}}
+- type: Microsoft.Network/loadBalancers
+  name: public
+  properties:
+    frontendIPConfigurations: [{name: f, properties: {publicIPAddress: {id: publicIPAddresses/front}}}]
+    backendAddressPools: [{name: nics}]
+    probes: [{name: p, properties: {protocol: Tcp, port: 80}}]
+    loadBalancingRules:
+    - name: r
+      properties:
+        frontendIPConfiguration: {id: loadBalancers/public/frontendIPConfigurations/f}
+        backendAddressPool: {id: loadBalancers/public/backendAddressPools/nics}
+        probe: {id: loadBalancers/public/probes/p}
+        protocol: Tcp
+        frontendPort: 80
+        backendPort: 8080
+        disableOutboundSnat: true
+    inboundNatRules:
+    - name: ssh
+      properties:
+        frontendIPConfiguration: {id: loadBalancers/public/frontendIPConfigurations/f}
+        protocol: Tcp
+        frontendPort: 2222
+        backendPort: 22
+    outboundRules:
+    - name: out
+      properties:
+        frontendIPConfigurations: [{id: loadBalancers/public/frontendIPConfigurations/f}]
+        backendAddressPool: {id: loadBalancers/public/backendAddressPools/nics}
+        protocol: All
+        allocatedOutboundPorts: 10000
+- type: Microsoft.Network/loadBalancers
+  name: inner
+  properties:
+    frontendIPConfigurations: [{name: f, properties: {subnet: {id: virtualNetworks/one/subnets/a}}}]
+    backendAddressPools:
+    - {name: nics}
+    - name: pods
+      properties:
+        virtualNetwork: {id: virtualNetworks/one}
+        loadBalancerBackendAddresses: [{name: p1, properties: {ipAddress: 10.1.0.77}}]
+    loadBalancingRules:
+    - name: all
+      properties:
+        frontendIPConfiguration: {id: loadBalancers/inner/frontendIPConfigurations/f}
+        backendAddressPool: {id: loadBalancers/inner/backendAddressPools/pods}
+        protocol: All
+        frontendPort: 0
+        backendPort: 0
+- type: Microsoft.Network/networkInterfaces
+  name: nic
+  properties:
+    networkSecurityGroup: {id: networkSecurityGroups/guard}
+    ipConfigurations:
+    - name: x
+      properties:
+        primary: true
+        subnet: {id: virtualNetworks/one/subnets/a}
+        publicIPAddress: {id: publicIPAddresses/own}
+        loadBalancerBackendAddressPools:
+        - {id: loadBalancers/public/backendAddressPools/nics}
+        - {id: loadBalancers/inner/backendAddressPools/nics}
+        loadBalancerInboundNatRules: [{id: loadBalancers/public/inboundNatRules/ssh}]
+        applicationSecurityGroups: [{id: applicationSecurityGroups/web}]
+    - {name: y, properties: {subnet: {id: virtualNetworks/one/subnets/a}, privateIPAddressPrefixLength: 28}}
+- type: Microsoft.Compute/virtualMachines
+  name: vm
+  properties: {networkProfile: {networkInterfaces: [{id: networkInterfaces/nic}]}}
+"""
+
+
+@pytest.fixture
+def stock() -> list[Document]:
+    """The resources of a file with one of everything, each used by another.
+
+    The networks one (10.1.0.0/16) and two (10.2.0.0/16) are peered. In one's subnet a are the load balancer inner
+    (10.1.0.4) and the NIC nic (10.1.0.5), which is also behind the load balancer public, on the VM vm.
+    """
+    return resource_file.parse(_STOCK, "stock.yaml")
+
+
+@pytest.fixture
+def stocked(stock: list[Document]) -> World:
+    """The settled world of ``stock``."""
+    return settle_all(stock, World(), set()).world

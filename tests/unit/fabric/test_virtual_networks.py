@@ -8,8 +8,17 @@ import pytest
 
 from podvnet.fabric.arm import virtual_networks
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
-from podvnet.fabric.arm.world import VIRTUAL_NETWORKS, Document, World, shown
-from podvnet.fabric.settlement import settle
+from podvnet.fabric.arm.world import (
+    NAT_GATEWAYS,
+    NETWORK_INTERFACES,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
+    VIRTUAL_NETWORKS,
+    Document,
+    World,
+    shown,
+)
+from podvnet.fabric.settlement import TYPES, settle
 from podvnet.model.arm_error import ArmError
 from podvnet.model.resource_id import Scope, make
 
@@ -22,6 +31,10 @@ HUB = make(Scope(), VIRTUAL_NETWORKS, "hub")
 def subnet(name: str, prefix: str | list[str], **properties: object) -> dict[str, Any]:
     key = "addressPrefix" if isinstance(prefix, str) else "addressPrefixes"
     return {"name": name, "properties": {key: prefix, **properties}}
+
+
+def delegation(service: str) -> dict[str, Any]:
+    return {"name": "d", "properties": {"serviceName": service}}
 
 
 def network(*subnets: dict[str, Any], space: Any = ("10.0.0.0/16", "fd00::/56"), **properties: object) -> Document:
@@ -133,23 +146,72 @@ ROWS: list[tuple[str, Any, str, str]] = [
         "SubnetCountLimitReached",
         "at most 3000",
     ),
-    # What Azure has and this fabric does not carry out yet is refused, not ignored.
+    # What subnets refer to must be there.
     *(
         (
             f"{key} of a subnet",
-            network(subnet("a", "10.0.0.0/24", **{key: value})),
-            "UnsupportedProperty",
-            f"properties.subnets[0].properties.{key}: this fabric does not carry it out yet",
+            network(subnet("a", "10.0.0.0/24", **{key: {"id": f"{kind}/none"}})),
+            "InvalidResourceReference",
+            f"Microsoft.Network/{kind}/none referenced by resource",
         )
-        for key, value in (
-            ("networkSecurityGroup", {"id": "x"}),
-            ("routeTable", {"id": "x"}),
-            ("natGateway", {"id": "x"}),
-            ("serviceEndpoints", [{"service": "Microsoft.Storage"}]),
-            ("delegations", [{"name": "d"}]),
+        for key, kind in (
+            ("networkSecurityGroup", "networkSecurityGroups"),
+            ("routeTable", "routeTables"),
+            ("natGateway", "natGateways"),
         )
     ),
-    ("peerings", network(virtualNetworkPeerings=[{"name": "p"}]), "UnsupportedProperty", "virtualNetworkPeerings"),
+    (
+        "a group where a table belongs",
+        network(subnet("a", "10.0.0.0/24", routeTable={"id": "networkSecurityGroups/none"})),
+        "InvalidResourceReference",
+        "is not a Microsoft.Network/routeTables",
+    ),
+    (
+        "unknown service",
+        network(subnet("a", "10.0.0.0/24", serviceEndpoints=[{"service": "Microsoft.Nothing"}])),
+        "InvalidRequestFormat",
+        "serviceEndpoints[0].service: must be one of Microsoft.Storage,",
+    ),
+    (
+        "a service twice",
+        network(subnet("a", "10.0.0.0/24", serviceEndpoints=[{"service": "Microsoft.Sql"}] * 2)),
+        "InvalidRequestFormat",
+        "Microsoft.Sql is listed twice",
+    ),
+    (
+        "delegated to nobody",
+        network(subnet("a", "10.0.0.0/24", delegations=[{"name": "d"}])),
+        "InvalidRequestFormat",
+        "delegations[0].properties.serviceName: is required",
+    ),
+    (
+        "delegated to no service",
+        network(subnet("a", "10.0.0.0/24", delegations=[delegation("x")])),
+        "InvalidServiceNameForDelegation",
+        "'x' is no service",
+    ),
+    (
+        "two delegations of one name",
+        network(subnet("a", "10.0.0.0/24", delegations=[delegation("Microsoft.Web/serverFarms")] * 2)),
+        "InvalidRequestFormat",
+        "delegations: two have one name",
+    ),
+    (
+        "private endpoint policies",
+        network(subnet("a", "10.0.0.0/24", privateEndpointNetworkPolicies="None")),
+        "InvalidRequestFormat",
+        "must be one of Disabled, Enabled",
+    ),
+    ("flow timeout", network(flowTimeoutInMinutes=3), "InvalidRequestFormat", "must be between 4 and 30, not 3"),
+    # What Azure has and this fabric does not carry out yet is refused, not ignored.
+    ("DDoS protection", network(enableDdosProtection=True), "UnsupportedProperty", "enableDdosProtection"),
+    ("encryption", network(encryption={"enabled": True}), "UnsupportedProperty", "encryption"),
+    (
+        "service endpoint policies",
+        network(subnet("a", "10.0.0.0/24", serviceEndpointPolicies=[{"id": "x"}])),
+        "UnsupportedProperty",
+        "serviceEndpointPolicies",
+    ),
     # Azure refuses to change what is in use; front holds web, db and spare.
     (
         "a used subnet left out",
@@ -158,6 +220,12 @@ ROWS: list[tuple[str, Any, str, str]] = [
         "/ipConfigurations/a and cannot be deleted. In order to do so, first delete all ip-configurations in it (5).",
     ),
     ("a used subnet moved", network(subnet("front", "10.0.9.0/24")), "InUseSubnetCannotBeUpdated", "other prefixes"),
+    (
+        "a used subnet delegated",
+        network(subnet("front", "10.0.0.0/24", delegations=[delegation("Microsoft.Web/serverFarms")])),
+        "InUseSubnetCannotBeUpdated",
+        "cannot be delegated",
+    ),
     ("a used subnet grown", network(subnet("front", "10.0.0.0/23")), "InUseSubnetCannotBeUpdated", "Subnet front"),
 ]
 
@@ -219,6 +287,7 @@ def test_what_azure_fills_in(document: Make) -> None:
             "addressSpace": {"addressPrefixes": ["10.0.0.0/16", "fd00::/56"]},
             "dhcpOptions": {"dnsServers": []},
             "enableDdosProtection": False,
+            "privateEndpointVNetPolicies": "Disabled",
             "virtualNetworkPeerings": [],
             "subnets": [
                 {
@@ -261,6 +330,67 @@ def test_changes_while_in_use(change: Document, world: World, document: Make) ->
         subnets.pop()
     wanted = document(VIRTUAL_NETWORKS, "hub", network(*subnets, *([extra] if extra else []), **change))
     world.put(settle(wanted, world))
+
+
+def test_what_a_subnet_has(world: World, document: Make) -> None:
+    for full_type in (SECURITY_GROUPS, ROUTE_TABLES, NAT_GATEWAYS):
+        world.put(settle(document(full_type, "x", {}), world))
+    has = {
+        "networkSecurityGroup": {"id": "networkSecurityGroups/X"},
+        "routeTable": {"id": "routeTables/x"},
+        "natGateway": {"id": "natGateways/x"},
+        "serviceEndpoints": [{"service": "microsoft.storage"}, {"service": "Microsoft.Sql", "locations": ["local"]}],
+        "delegations": [delegation("Microsoft.Web/serverFarms")],
+        "privateEndpointNetworkPolicies": "Enabled",
+    }
+    wanted = document(VIRTUAL_NETWORKS, "new", network(subnet("a", "10.0.0.0/24", **has), flowTimeoutInMinutes=10))
+    settled = settle(wanted, world)
+    world.put(settled)
+    found = settled["properties"]["subnets"][0]["properties"]
+    resource = make(Scope(), VIRTUAL_NETWORKS, "new").child("subnets", "a")
+    assert found["networkSecurityGroup"] == {"id": str(make(Scope(), SECURITY_GROUPS, "x"))}
+    assert found["routeTable"] == {"id": str(make(Scope(), ROUTE_TABLES, "x"))}
+    assert found["natGateway"] == {"id": str(make(Scope(), NAT_GATEWAYS, "x"))}
+    assert found["serviceEndpoints"] == [
+        {"provisioningState": "Succeeded", "service": "Microsoft.Storage", "locations": ["*"]},
+        {"provisioningState": "Succeeded", "service": "Microsoft.Sql", "locations": ["local"]},
+    ]
+    assert found["delegations"] == [
+        {
+            "name": "d",
+            "id": f"{resource}/delegations/d",
+            "type": "Microsoft.Network/virtualNetworks/subnets/delegations",
+            "properties": {"provisioningState": "Succeeded", "serviceName": "Microsoft.Web/serverFarms"},
+        }
+    ]
+    assert found["privateEndpointNetworkPolicies"] == "Enabled"
+    assert settled["properties"]["flowTimeoutInMinutes"] == 10
+    assert settle(shown(settled), world) == settled
+    for full_type, code in (
+        (SECURITY_GROUPS, "InUseNetworkSecurityGroupCannotBeDeleted"),
+        (ROUTE_TABLES, "InUseRouteTableCannotBeDeleted"),
+        (NAT_GATEWAYS, "InUseNatGatewayCannotBeDeleted"),
+    ):
+        with pytest.raises(ArmError, match=rf"{code}: .*/x cannot be deleted .*: {resource}\."):
+            TYPES[full_type.lower()].check_removal(make(Scope(), full_type, "x"), world)
+
+
+def test_a_nat_gateway_is_of_one_network(world: World, document: Make, refusal: Refusal) -> None:
+    world.put(settle(document(NAT_GATEWAYS, "x", {}), world))
+    gateway = {"id": "natGateways/x"}
+    world.put(settle(document(VIRTUAL_NETWORKS, "one", network(subnet("a", "10.0.0.0/24", natGateway=gateway))), world))
+    error = refusal(document(VIRTUAL_NETWORKS, "two", network(subnet("a", "10.0.0.0/24", natGateway=gateway))), world)
+    assert error.code == "NatGatewayCannotSpanVirtualNetworks"
+    reserved = network(subnet("GatewaySubnet", "10.0.1.0/24", natGateway=gateway))
+    assert "takes no NAT gateway" in refusal(document(VIRTUAL_NETWORKS, "one", reserved), world).message
+
+
+def test_a_delegated_subnet_takes_no_nics(world: World, document: Make, refusal: Refusal) -> None:
+    subnets = [subnet("mine", "10.0.0.0/24", delegations=[delegation("Microsoft.Web/serverFarms")])]
+    world.put(settle(document(VIRTUAL_NETWORKS, "new", network(*subnets)), world))
+    config = {"name": "a", "properties": {"subnet": {"id": "virtualNetworks/new/subnets/mine"}}}
+    error = refusal(document(NETWORK_INTERFACES, "new", {"ipConfigurations": [config]}), world)
+    assert error.code == "ResourceNotPermittedOnDelegatedSubnet"
 
 
 def test_numbers_are_kept_and_the_lowest_free_is_given(world: World, document: Make) -> None:

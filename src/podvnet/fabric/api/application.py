@@ -261,7 +261,8 @@ class ResourceManager:
         match request.method:
             case "PUT":
                 body = await _body(request)
-                written = await take(lambda: resources.put(target, body, if_match))
+                synchronise = request.query_params.get("syncRemoteAddressSpace", "").lower() == "true"
+                written = await take(lambda: resources.put(target, body, if_match, synchronise=synchronise))
                 status = HTTPStatus.CREATED if written.new else HTTPStatus.OK
                 return answer(request, written.view, status, {"ETag": written.etag})
             case "PATCH":

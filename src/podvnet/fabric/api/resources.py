@@ -94,8 +94,8 @@ class Resources:
             if key.startswith(prefix) and all(_compared(document, name, value) for name, value in wanted.items())
         ]
 
-    def put(self, target: Target, body: Any, if_match: str | None) -> Written:
-        """Create or replace a resource or child.
+    def put(self, target: Target, body: Any, if_match: str | None, *, synchronise: bool = False) -> Written:
+        """Create or replace a resource or child; ``synchronise`` takes a peering's remote address space in anew.
 
         Raises:
             ArmError, ArmErrorsError: it is refused.
@@ -116,7 +116,7 @@ class Resources:
         self._match(parent, if_match)
         view = references.view(parent, self._fabric.world)
         new = not children.has_child(view, resource.path[1:])
-        changed = children.put_child(view, resource.path[1:], dict(body))
+        changed = children.put_child(view, resource.path[1:], dict(body), synchronise=synchronise)
         _, settled = self._fabric.put(changed)
         return self._written(new, settled, resource)
 
