@@ -161,6 +161,11 @@ def _status(fabric: Fabric) -> dict[str, Any]:
             {"type": document["type"], "name": document["name"]}
             for document in fabric.documents
             if document["type"] in NOT_CARRIED_OUT
+        ]
+        + [
+            {"type": peering["type"], "name": f"{document['name']}/{peering['name']}"}
+            for document in fabric.documents
+            for peering in document["properties"].get("virtualNetworkPeerings", [])
         ],
         "internetHosts": {host.id.name: str(host.address) for host in intent.internet_hosts.values()},
         "resources": [shown(document) for document in fabric.documents],
