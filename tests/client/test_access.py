@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import ssl
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from azure.identity import ClientSecretCredential
 from podvnet.fabric.identity.principals import TENANT
 from podvnet.fabric.identity.tokens import load_key
 from podvnet.testing.cloud import Access, Cloud
+from podvnet.testing.lab import execute
 
 HOST, PORT = "localhost", 8443
 NETWORK = "/subscriptions/S/resourceGroups/rg/providers/Microsoft.Network/"
@@ -165,3 +167,12 @@ def test_files_and_sockets_are_closed_to_others(cloud: Cloud) -> None:
     assert Path("/run/podvnet/fabric/fabric.sock").stat().st_mode & 0o077 == 0
     assert cloud.access.secret not in (state / "fabric.log").read_text(encoding="utf-8")
     assert cloud.access.secret.encode() not in (state / "identity" / "principals.db").read_bytes()
+
+
+def test_a_port_that_is_taken_is_named(cloud: Cloud) -> None:
+    """A second fabric with directories of its own still wants the same port."""
+    program = "from pathlib import Path; from podvnet.fabric.process import serve, AlreadyRunningError\n"
+    program += "try: serve(Path('/run/second'), Path('/run/second-state'), (), lambda: None)\n"
+    program += "except AlreadyRunningError as error: print(error)"
+    done = execute(sys.executable, "-c", program)
+    assert done.stdout.strip() == "127.0.0.1:8443 cannot be listened on: Address already in use"

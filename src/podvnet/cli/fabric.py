@@ -201,8 +201,9 @@ def status(as_json: bool) -> None:
 @click.command()
 @click.option("--no-agents", is_flag=True, help="Boot bare VMs, without the plug-in.")
 @click.option("--background", is_flag=True, help="Return once it serves.")
+@click.option("--port", default=8443, show_default=True, envvar="PODVNET_PORT", help="Of the resource manager.")
 @click.option("--ready-descriptor", type=int, default=-1, hidden=True)
-def fabric(no_agents: bool, background: bool, ready_descriptor: int) -> None:
+def fabric(no_agents: bool, background: bool, port: int, ready_descriptor: int) -> None:
     """Run the fabric process. `up` starts one in the background when there is none."""
     if background:
         client.ensure_running(lambda what: click.echo(f"{what} …", err=True), agents=not no_agents)
@@ -219,6 +220,8 @@ def fabric(no_agents: bool, background: bool, ready_descriptor: int) -> None:
             os.close(ready_descriptor)
 
     try:
-        serve(client.RUN, client.state_directory(), guest, ready)
+        serve(client.RUN, client.state_directory(), guest, ready, port)
     except AlreadyRunningError as error:
-        raise FailureError(str(error), "`podvnet status` speaks to it") from None
+        raise FailureError(
+            str(error), "`podvnet status` speaks to a fabric; PODVNET_PORT chooses another port"
+        ) from None

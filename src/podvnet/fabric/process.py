@@ -30,7 +30,7 @@ SOCKET = "fabric.sock"
 
 
 class AlreadyRunningError(Exception):
-    """Another fabric process holds the same directory."""
+    """Another process holds the same directory, or the port of the resource manager."""
 
 
 def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callable[[], None], port: int = PORT) -> None:
@@ -53,6 +53,12 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
     def noticed(_: Intent) -> None:
         loop.call_soon_threadsafe(changed.set)
 
+    gate = Gate(state / "identity", port)
+    try:
+        door = gate.listen()
+    except OSError as error:
+        msg = f"127.0.0.1:{port} cannot be listened on: {os.strerror(error.errno or 0)}"
+        raise AlreadyRunningError(msg) from None
     fabric = Fabric(run, state, guest_command, noticed)
     turn = Turn()
     platform = PlatformServer(lambda: fabric.intent)
@@ -62,10 +68,9 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
         await asyncio.to_thread(fabric.recover)
     except ArmErrorsError as refusal:
         _log.error("guest_not_started", reason=str(refusal))
-    gate = Gate(state / "identity", port)
     servers = [
         (quiet_server(control.application(fabric, gate, turn, stop.set)), _unix_socket(run / SOCKET)),
-        (gate.server(fabric, turn), gate.listen()),
+        (gate.server(fabric, turn), door),
     ]
     tasks = [asyncio.create_task(server.serve(sockets=[own])) for server, own in servers]
     ready()
