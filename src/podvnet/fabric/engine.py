@@ -164,15 +164,18 @@ class Fabric:
                 self._store.write(
                     (doc for key, doc in world.documents.items() if doc is not self._world.documents.get(key)), origin
                 )
-                self._dataplane.shut_down(gone, discard=True)
+                self._dataplane.shut_down(gone, discard=False)
                 self._dataplane.apply(change_.steps)
         except (KernelError, RulesetError) as error:
             _log.exception("kernel_refused")
             self._dataplane.recover(whole(self._parts))
+            self._boot()  # VMs that were to go were shut down already
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
             what = f"the kernel refused: {error}{notes}"
             refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
             raise ArmErrorsError((refusal,)) from error
+        # Only now is it certain that these VMs are gone; until then their disks must outlive a refusal.
+        self._dataplane.shut_down(gone, discard=True)
         for key in world.documents:
             self._origins.setdefault(key, origin)
         self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
