@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS addresses (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS free ON addresses (version, listed, released, position) WHERE holder IS NULL;
 CREATE INDEX IF NOT EXISTS held ON addresses (holder) WHERE holder IS NOT NULL;
+CREATE TABLE IF NOT EXISTS withdrawn (address TEXT PRIMARY KEY) STRICT;  -- on their way out: given to nobody
 CREATE TABLE IF NOT EXISTS node (
     one INTEGER PRIMARY KEY CHECK (one = 1), nic_name TEXT NOT NULL, nic_index INTEGER NOT NULL, nic_mac TEXT NOT NULL,
     primaries TEXT NOT NULL, subnets TEXT NOT NULL, mtu INTEGER NOT NULL
@@ -89,11 +90,21 @@ class PoolAddress:
 
 @dataclass(frozen=True, slots=True)
 class PoolCount:
-    """How a pool stands: ``resting`` addresses were released too recently to be given out."""
+    """How a pool stands.
+
+    Attributes:
+        total: addresses that are held or may be given out at some time.
+        held: by pods.
+        resting: released too recently to be given out.
+        lost: held, but the source names them no more.
+        withdrawn: addresses, not part of the total, that are given to nobody because their removal has begun.
+    """
 
     total: int
     held: int
     resting: int
+    lost: int
+    withdrawn: int
 
     @property
     def free(self) -> int:
@@ -144,8 +155,8 @@ class Ledger:
         found = connection.execute("SELECT id FROM boot").fetchone()
         if found != (boot_id,):
             connection.executescript(
-                "BEGIN; DELETE FROM addresses; DELETE FROM attachments; DELETE FROM networks; DELETE FROM node;"
-                " DELETE FROM boot; COMMIT;"
+                "BEGIN; DELETE FROM addresses; DELETE FROM withdrawn; DELETE FROM attachments;"
+                " DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
             )
             connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))
         return connection
@@ -312,17 +323,39 @@ class Ledger:
                 ),
             )
             db.execute("DELETE FROM addresses WHERE holder IS NULL AND NOT listed")
-        after = {str(each.interface.ip) for each in entries}
+            after = {str(each.interface.ip) for each in entries}
+            # One that was never listed is still to come, and to go again.
+            db.executemany("DELETE FROM withdrawn WHERE address = ?", ((address,) for address in before - after))
         return len(after - before), len(before - after)
 
     def count(self, now: float, rest: float) -> PoolCount:
         """How the IPv4 pool stands."""
-        total, held, resting = self._connection.execute(
-            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0)"
-            " FROM addresses WHERE version = 4",
+        found = self._connection.execute(
+            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0),"
+            " coalesce(sum(holder IS NOT NULL AND NOT listed), 0), (SELECT count(*) FROM withdrawn)"
+            " FROM addresses WHERE version = 4 AND address NOT IN (SELECT address FROM withdrawn)",
             (now - rest,),
         ).fetchone()
-        return PoolCount(total, held, resting)
+        return PoolCount(*found)
+
+    def usage(self, now: float, rest: float) -> tuple[frozenset[Address], frozenset[Address], frozenset[Address]]:
+        """The IPv4 addresses that are held, that rest, and that are withdrawn."""
+        query = "SELECT address FROM addresses WHERE version = 4 AND "
+        return (
+            self._addresses(query + "holder IS NOT NULL"),
+            self._addresses(query + "holder IS NULL AND released > ?", now - rest),
+            self._addresses("SELECT address FROM withdrawn"),
+        )
+
+    def withdraw(self, addresses: Iterable[Address]) -> None:
+        """Give these to nobody any more, until the source has listed them no longer or :meth:`keep` is called."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO withdrawn VALUES (?)", ((str(each),) for each in addresses))
+
+    def keep(self, addresses: Iterable[Address]) -> None:
+        """Take back what :meth:`withdraw` said of these."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM withdrawn WHERE address = ?", ((str(each),) for each in addresses))
 
     def versions(self) -> tuple[int, ...]:
         """The IP versions of which the pool has addresses."""
@@ -331,14 +364,19 @@ class Ledger:
             self._versions = tuple(row[0] for row in found)
         return self._versions
 
-    def missing_from_source(self) -> list[str]:
+    def missing_from_source(self) -> frozenset[Address]:
         """Addresses that pods hold and the source names no more."""
-        return [row[0] for row in self._connection.execute("SELECT address FROM addresses WHERE NOT listed")]
+        return self._addresses("SELECT address FROM addresses WHERE NOT listed")
+
+    def _addresses(self, query: str, *parameters: object) -> frozenset[Address]:
+        return frozenset(ip_address(row[0]) for row in self._connection.execute(query, parameters))
 
     @staticmethod
     def _wanted(db: sqlite3.Connection, address: Address) -> tuple[str, str, str]:
         row = db.execute(
-            "SELECT address, interface, gateway, holder, listed FROM addresses WHERE address = ?", (str(address),)
+            "SELECT address, interface, gateway, holder, listed FROM addresses"
+            " WHERE address = ? AND address NOT IN (SELECT address FROM withdrawn)",
+            (str(address),),
         ).fetchone()
         if row is None or not row[4]:
             msg = f"{address} is not an address of this VM's pool"
@@ -355,7 +393,8 @@ class Ledger:
         """The address that has been free longest: those never held first, in the source's order."""
         found = db.execute(
             "SELECT address, interface, gateway, released FROM addresses"
-            " WHERE holder IS NULL AND listed = 1 AND version = ? ORDER BY released, position",  # in the index's order
+            " WHERE holder IS NULL AND listed = 1 AND version = ? AND address NOT IN (SELECT address FROM withdrawn)"
+            " ORDER BY released, position",  # in the index's order
             (version,),
         )
         for address, interface, gateway, released in found:

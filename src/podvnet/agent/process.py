@@ -18,6 +18,7 @@ import structlog
 from podvnet.agent.egress import Egress
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
+from podvnet.agent.pool_growth import GrowthSettings, PoolGrowth, Prospect
 from podvnet.agent.reconcile import reconcile
 from podvnet.agent.server import Server
 from podvnet.agent.source import Refresher, Source, SourceKind, pool_addresses
@@ -29,8 +30,10 @@ from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.reaper import Reaper
 from podvnet.linux.ruleset import RulesetError
+from podvnet.model.address import Address
 from podvnet.model.attachment import Node
 from podvnet.plan.attachment_program import HOST
+from podvnet.plan.pool_target import Shape
 from podvnet.plugin.network_config import Environment
 
 RUN = Path("/run/podvnet")
@@ -47,8 +50,12 @@ _ENVIRONMENTS = {
     SourceKind.AUTO: frozenset({Environment.AZURE, Environment.IMDS}),
     SourceKind.WIRESERVER: frozenset({Environment.AZURE}),
     SourceKind.IMDS: frozenset({Environment.AZURE, Environment.IMDS}),
+    SourceKind.ARM: frozenset({Environment.AZURE, Environment.IMDS}),
     SourceKind.FILE: frozenset({Environment.AZURE, Environment.MAS, Environment.FILE}),
 }
+
+
+_LOST = "the platform delivers nothing to it any more: put it back on the NIC, or delete the pod"
 
 
 class AlreadyRunningError(Exception):
@@ -62,6 +69,7 @@ class Settings:
     Attributes:
         run: directory on tmpfs for the socket and the ledger.
         source: where the pool comes from.
+        growth: how the pool grows, when the source is the kind ``arm``.
         interval: seconds between questions to the source.
         rest: seconds that a released address is left alone.
         bridge: the name of the software bridge.
@@ -70,6 +78,7 @@ class Settings:
 
     run: Path = RUN
     source: Source = field(default_factory=Source)
+    growth: GrowthSettings = field(default_factory=GrowthSettings)
     interval: float = 10.0
     rest: float = 10.0
     bridge: str = "azure0"
@@ -91,6 +100,7 @@ class Agent:
         self._egress = Egress(self._executor, self._ledger, pods_may_ask_platform=settings.pods_may_ask_platform)
         self._standing = Standing()
         self._refresher = Refresher(settings.source, self._delivered, settings.interval)
+        self._growth = self._grower(settings) if settings.source.kind is SourceKind.ARM else None
         self._verbs = Verbs(
             self._executor,
             self._ledger,
@@ -101,9 +111,12 @@ class Agent:
             bridge=settings.bridge,
             environments=_ENVIRONMENTS[settings.source.kind],
             refresh=self._refresher.ask_now,
+            prospect=self._growth.prospect if self._growth else Prospect,
         )
-        self._server = Server(settings.run / SOCKET, self._verbs, self._report)
+        settled = self._growth.consider if self._growth else _nothing_to_do
+        self._server = Server(settings.run / SOCKET, self._verbs, self._report, settled)
         self._inventory: Inventory | None = None
+        self._lost: frozenset[Address] = frozenset()
 
     def serve(self) -> None:
         """Serve until SIGTERM or SIGINT. SIGHUP asks the platform and reconciles."""
@@ -116,6 +129,8 @@ class Agent:
             # The platform may be silent just now; pods that run must be served all the same.
             self._stand(remembered)
         self._refresher.start()
+        if self._growth:
+            self._growth.start(self._server.submit, self._server.pool_changed)
         # What lives now lives long: the collector need not look at it again, and never in the middle of an ADD.
         gc.collect()
         gc.freeze()
@@ -125,6 +140,8 @@ class Agent:
             self._server.run()
         finally:
             self._refresher.stop()
+            if self._growth:
+                self._growth.stop()
             self._reaper.stop()
             self._ledger.close()
             self._executor.close()
@@ -142,11 +159,30 @@ class Agent:
         elif answer != self._inventory or self._standing.node is None:
             nic = answer.primary_nic()
             added, dropped = self._ledger.fill(pool_addresses(nic))
-            lost = self._ledger.missing_from_source()
-            _log.info("pool", added=added, dropped=dropped, held_but_unlisted=lost)
+            _log.info("pool", added=added, dropped=dropped)
+            self._tell_lost()
             self._inventory = answer
             self._find(nic)
+        if self._growth and self._inventory and not isinstance(answer, SourceError):
+            nic = answer.primary_nic()
+            if self._growth.listed(nic.mac, frozenset(each.interface.ip for each in pool_addresses(nic))):
+                self._refresher.calm()
         self._server.pool_changed()
+
+    def _tell_lost(self) -> None:
+        """Name the pods whose address the NIC has no more; each is named once."""
+        lost = self._ledger.missing_from_source()
+        for row in self._ledger.rows() if lost - self._lost else ():
+            for interface in row.attachment.addresses:
+                if interface.ip in lost - self._lost:
+                    _log.warning(
+                        "address_lost",
+                        address=str(interface.ip),
+                        pod=row.pod,
+                        key=str(row.attachment.key),
+                        remedy=_LOST,
+                    )
+        self._lost = lost
 
     def _find(self, nic: PlatformNic) -> None:
         try:
@@ -181,6 +217,7 @@ class Agent:
         """How the agent stands, as JSON."""
         node = self._standing.node
         count = self._ledger.count(time.monotonic(), self._settings.rest)
+        lost = self._ledger.missing_from_source()
         return json.dumps(
             {
                 "ready": node is not None,
@@ -196,6 +233,7 @@ class Agent:
                     "mtu": node.mtu,
                 },
                 "pool": {"total": count.total, "held": count.held, "resting": count.resting, "free": count.free},
+                "growth": self._growth.report() if self._growth else None,
                 "attachments": [
                     {
                         "network": row.attachment.key.network,
@@ -206,6 +244,7 @@ class Agent:
                         "addresses": [str(each.ip) for each in row.attachment.addresses],
                         "link": "" if row.ipam_only else row.attachment.link_name,
                         "pod": row.pod,
+                        "lost": [str(each.ip) for each in row.attachment.addresses if each.ip in lost],
                     }
                     for row in self._ledger.rows()
                 ],
@@ -213,10 +252,29 @@ class Agent:
             }
         ).encode()
 
+    def _grower(self, settings: Settings) -> PoolGrowth:
+        # Here and not when the NIC is to be written: importing takes 0.2 s of every thread's time.
+        from podvnet.agent.own_nic import find  # noqa: PLC0415 - who does not let the pool grow need not pay for it
+        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+
+        growth = settings.growth
+        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
+        return PoolGrowth(
+            self._ledger,
+            growth.policy,
+            settings.rest,
+            connect=lambda mac: find(manager, mac, block=growth.policy.shape is Shape.BLOCK),
+            look=self._refresher.ask_often,
+        )
+
     def _look_again(self) -> None:
         self._refresher.ask_now()
         if self._standing.node is not None:
             self._stand(self._standing.node)
+
+
+def _nothing_to_do(_waiting: int) -> None:
+    """A pool that does not grow."""
 
 
 def _notify_ready() -> None:

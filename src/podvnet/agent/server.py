@@ -36,6 +36,8 @@ _PATIENCE = 5.0
 """Seconds an ADD waits for the platform to name more addresses."""
 _LONGEST_WAIT = 60.0
 """Seconds an ADD waits for released addresses to have rested."""
+_GROWTH_PATIENCE = 30.0
+"""Seconds an ADD waits for the pool to be enlarged: a write of the NIC, and the platform's list after it."""
 _SEND_TIMEOUT = 5.0
 
 _log = structlog.get_logger()
@@ -88,11 +90,13 @@ class Server:
         path: of the socket; only root may open it.
         verbs: serve the requests.
         report: says how the agent stands, for requests with the variable :data:`QUERY`.
+        settled: called after requests were answered or tasks run, with how many ADDs wait.
     """
 
-    def __init__(self, path: Path, verbs: Verbs, report: Callable[[], bytes]) -> None:
+    def __init__(self, path: Path, verbs: Verbs, report: Callable[[], bytes], settled: Callable[[int], None]) -> None:
         self._path = path
         self._report = report
+        self._settled = settled
         self._verbs = verbs
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(path)
@@ -136,12 +140,15 @@ class Server:
             while not self._stopped:
                 for key, _ in self._selector.select(self._timeout()):
                     key.data()
+                busy = bool(self._tasks or self._ready)
                 while self._tasks:
                     self._tasks.popleft()()
                 while self._ready:
                     connection, body = self._ready.popleft()
                     self._begin(connection, body)
                 self._retry(everyone=False)
+                if busy:
+                    self._settled(len(self._waiting))
         finally:
             self._close()
 
@@ -280,9 +287,9 @@ class Server:
     ) -> None:
         now = time.monotonic()
         answered = waiting is not None and waiting.answers < self._answers
-        patience = _LONGEST_WAIT if wait.seconds else _PATIENCE
+        patience = _LONGEST_WAIT if wait.seconds else _GROWTH_PATIENCE if wait.growing else _PATIENCE
         deadline = waiting.deadline if waiting else now + patience
-        if now >= deadline or (answered and not wait.seconds):
+        if now >= deadline or (answered and not wait.seconds and not wait.growing):
             self._answer(connection, 1, wait.error.render(request.config.cni_version))
             return
         if waiting is None and wait.error.code is Code.POOL_EXHAUSTED:

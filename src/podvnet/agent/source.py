@@ -7,6 +7,7 @@ only fetches: what was read is handed to the agent's own thread, which alone tou
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,14 +20,18 @@ from podvnet.azure.error import SourceError
 from podvnet.azure.inventory import Inventory, PlatformNic
 from podvnet.model.subnet import gateway
 
+_EAGER = 0.5
+"""Seconds between questions while something new must show."""
+
 
 class SourceKind(StrEnum):
-    """What is asked. ``auto``: the wireserver, else IMDS."""
+    """What is asked. ``auto``: the wireserver, else IMDS. ``arm``: the same; the pool grows besides."""
 
     AUTO = "auto"
     WIRESERVER = "wireserver"
     IMDS = "imds"
     FILE = "file"
+    ARM = "arm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Source:
                 return imds.fetch_network()
             case SourceKind.FILE:
                 return interface_file.read_interfaces(self.file)
-            case SourceKind.AUTO:
+            case SourceKind.AUTO | SourceKind.ARM:
                 try:
                     return wireserver.fetch_interfaces(timeout=3.0)
                 except SourceError as first:
@@ -85,6 +90,7 @@ class Refresher:
         self._deliver = deliver
         self._interval = interval
         self._wake = threading.Event()
+        self._eager_until = 0.0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="pool-refresher", daemon=True)
 
@@ -96,6 +102,15 @@ class Refresher:
         """Ask as soon as possible."""
         self._wake.set()
 
+    def ask_often(self, seconds: float) -> None:
+        """Ask now and then every half second, for so long or until :meth:`calm`."""
+        self._eager_until = time.monotonic() + seconds
+        self._wake.set()
+
+    def calm(self) -> None:
+        """Go back to the interval."""
+        self._eager_until = 0.0
+
     def stop(self) -> None:
         """Stop; a question under way ends by its own time-out."""
         self._stopped = True
@@ -103,12 +118,14 @@ class Refresher:
 
     def _run(self) -> None:
         while not self._stopped:
+            self._wake.clear()
             wait = self._interval
             try:
                 answer: Inventory | SourceError = self._source.read()
             except SourceError as error:
                 answer = error
                 wait = min(self._interval, error.retry_after or 1.0)
-            self._wake.clear()
+            if time.monotonic() < self._eager_until:
+                wait = min(wait, _EAGER)
             self._deliver(answer)
             self._wake.wait(wait)

@@ -18,6 +18,7 @@ import structlog
 from podvnet.agent.egress import Egress
 from podvnet.agent.ledger import AddressNotToBeHadError, Ledger, NoFreeAddressError, PoolCount, Row, State
 from podvnet.agent.node import ensure_bridge
+from podvnet.agent.pool_growth import Prospect
 from podvnet.agent.wiring import Wiring
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
@@ -38,12 +39,19 @@ _MORE_ADDRESSES = "add ip-configurations to the NIC (az network nic ip-config cr
 
 
 class MustWaitError(Exception):
-    """An ADD that could be served later: ``seconds`` until it is worth another try, ``error`` if time runs out."""
+    """An ADD that could be served later.
 
-    def __init__(self, seconds: float, error: CniError) -> None:
+    Attributes:
+        seconds: until it is worth another try; 0 when only the platform's answer can help.
+        error: what to answer if time runs out.
+        growing: the pool is being enlarged, which takes longer than one answer of the platform.
+    """
+
+    def __init__(self, seconds: float, error: CniError, *, growing: bool = False) -> None:
         super().__init__(str(error))
         self.seconds = seconds
         self.error = error
+        self.growing = growing
 
 
 @dataclass(slots=True)
@@ -65,6 +73,7 @@ class Verbs:
         bridge: the name of the software bridge.
         environments: the values of ``ipam.environment`` that mean the agent's source of addresses.
         refresh: asks the platform for its list as soon as possible.
+        prospect: tells whether the pool may grow by itself.
     """
 
     def __init__(
@@ -79,6 +88,7 @@ class Verbs:
         bridge: str,
         environments: frozenset[Environment],
         refresh: Callable[[], None],
+        prospect: Callable[[], Prospect] = Prospect,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
@@ -89,6 +99,7 @@ class Verbs:
         self._bridge = bridge
         self._environments = environments
         self.ask_platform = refresh
+        self._prospect = prospect
         self._own = namespace.own_identity()
         self._bridged = False
 
@@ -226,12 +237,13 @@ class Verbs:
         except NoFreeAddressError as error:
             count = self._ledger.count(time.monotonic(), self._rest)
             where = f" in {within}" if within else ""
+            prospect = self._prospect()
             exhausted = CniError(
-                Code.POOL_EXHAUSTED,
-                f"no free address{where} for {key.ifname} of {key.container[:12]}: {_shortage(node, count)}",
-                _MORE_ADDRESSES,
+                Code.TRY_AGAIN if prospect.growing else Code.POOL_EXHAUSTED,
+                f"no free address{where} for {key.ifname} of {key.container[:12]}: {_shortage(node, count, prospect)}",
+                _advice(prospect),
             )
-            raise MustWaitError(error.wait or 0.0, exhausted) from None
+            raise MustWaitError(error.wait or 0.0, exhausted, growing=prospect.growing) from None
         except AddressNotToBeHadError as error:
             raise CniError(
                 Code.INVALID_CONFIG, f"the address asked for cannot be had: {error}", "ask for another, or for none"
@@ -321,11 +333,12 @@ class Verbs:
                 Code.NOT_AVAILABLE, f"pods cannot be attached: {self._standing.reason}", self._standing.remedy
             )
         count = self._ledger.count(time.monotonic(), self._rest)
-        if count.held == count.total:
+        prospect = self._prospect()
+        if count.held == count.total and not prospect.growing:
             raise CniError(
                 Code.NOT_AVAILABLE,
-                f"pods cannot be attached: {_shortage(node, count)}",
-                _MORE_ADDRESSES,
+                f"pods cannot be attached: {_shortage(node, count, prospect)}",
+                _advice(prospect),
             )
 
     def _ready(self) -> Node:
@@ -371,11 +384,21 @@ def _merged(request: Request, own: Result) -> Result:
     )
 
 
-def _shortage(node: Node, count: PoolCount) -> str:
+def _shortage(node: Node, count: PoolCount, prospect: Prospect) -> str:
     nic = f"NIC {node.nic_name} ({', '.join(map(str, node.primary))})"
-    if not count.total:
-        return f"{nic} has no secondary address"
-    return f"all {count.total} secondary addresses of {nic} are in use ({count.held} held, {count.resting} resting)"
+    held = f"({count.held} held, {count.resting} resting)"
+    found = (
+        f"all {count.total} secondary addresses of {nic} are in use {held}"
+        if count.total
+        else f"{nic} has no secondary address"
+    )
+    return f"{found}, and it gets no more: {prospect.obstacle.message}" if prospect.obstacle else found
+
+
+def _advice(prospect: Prospect) -> str:
+    if prospect.obstacle:
+        return prospect.obstacle.remedy
+    return "the pool is being enlarged; try again" if prospect.growing else _MORE_ADDRESSES
 
 
 def _is_of(row: Row, sandbox: int | None) -> bool:

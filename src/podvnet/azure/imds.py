@@ -30,7 +30,7 @@ from podvnet.azure.inventory import (
     PlatformNic,
     PlatformSubnet,
     faults,
-    read_address,
+    read_addresses,
     read_prefix,
 )
 from podvnet.model.address import IMDS_ADDRESS, Address, Mac, Prefix, parse_mac
@@ -204,7 +204,7 @@ def _nic(interface: _Interface, index: int, primary: Mac | None) -> PlatformNic:
 
 def _addresses(entries: tuple[_IpAddress, ...]) -> tuple[PlatformAddress, ...]:
     """Read one family of a NIC. An empty text stands for an address that is not there."""
-    present = [read_address(entry.address) for entry in entries if entry.address]
+    present = [address for entry in entries if entry.address for address in read_addresses(entry.address)]
     return tuple(PlatformAddress(address, primary=index == 0) for index, address in enumerate(present))
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from typing import TypeVar
 
 from podvnet.model.address import Address, Mac, Prefix, disjoint, parse_mac, parse_prefix
+from podvnet.model.limits import BLOCK_LENGTH
 
 _T = TypeVar("_T", bound=Hashable)
 
@@ -95,7 +96,8 @@ def read_nic(mac: str, primary: bool, subnets: Iterable[tuple[str, Iterable[tupl
         primary=primary,
         subnets=tuple(
             PlatformSubnet(
-                read_prefix(prefix), tuple(PlatformAddress(read_address(text), own) for text, own in addresses)
+                read_prefix(prefix),
+                tuple(PlatformAddress(address, own) for text, own in addresses for address in read_addresses(text)),
             )
             for prefix, addresses in subnets
         ),
@@ -108,6 +110,16 @@ def read_address(text: str) -> Address:
         msg = f"the address {text!r} has a zone, which no address of a virtual network has"
         raise ValueError(msg)
     return ip_address(text)
+
+
+def read_addresses(text: str) -> tuple[Address, ...]:
+    """Read an address, or all sixteen of an IPv4 block (``10.1.1.16/28``); ``ValueError`` for anything else.
+
+    A platform may name a block in either way: address by address, or as the ip-configuration has it.
+    """
+    if not text.endswith(f"/{BLOCK_LENGTH}"):
+        return (read_address(text),)
+    return tuple(IPv4Network(text))
 
 
 def read_prefix(text: str) -> Prefix:

@@ -8,19 +8,61 @@ import click
 
 from podvnet.cli.output import FailureError
 
+_CA = Path("/etc/podvnet/ca.pem")
+
 
 @click.command()
 @click.option(
     "--pool-source",
-    type=click.Choice(["auto", "wireserver", "imds", "file"]),
+    type=click.Choice(["auto", "wireserver", "imds", "file", "arm"]),
     default="auto",
     show_default=True,
-    help="Who names the addresses for pods. auto: the wireserver, else IMDS.",
+    envvar="PODVNET_POOL_SOURCE",
+    help="Who names the addresses for pods. auto: the wireserver, else IMDS. arm: the same, and the pool grows and"
+    " shrinks with its use by writing the NIC.",
 )
 @click.option(
     "--pool-file", type=click.Path(path_type=Path), default=Path("/etc/kubernetes/interfaces.json"), show_default=True
 )
-@click.option("--pool-interval", type=float, default=10.0, show_default=True, help="Seconds between questions.")
+@click.option(
+    "--pool-interval",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Seconds between questions: how late a change of the NIC by others is noticed. An ADD on an empty pool asks at"
+    " once.",
+)
+@click.option(
+    "--pool-shape",
+    type=click.Choice(["batch", "block"]),
+    default="batch",
+    show_default=True,
+    envvar="PODVNET_POOL_SHAPE",
+    help="arm: what the pool grows by: single addresses, or blocks of 16 (/28).",
+)
+@click.option("--pool-batch", default=16, show_default=True, help="arm: the pool's size is a multiple of this.")
+@click.option("--pool-min-free", default=50, show_default=True, help="arm: percent of a batch; with less it grows.")
+@click.option("--pool-max-free", default=150, show_default=True, help="arm: percent of a batch; with more it shrinks.")
+@click.option("--pool-limit", default=250, show_default=True, help="arm: addresses at most, rounded up to blocks.")
+@click.option(
+    "--arm-endpoint",
+    default="https://management.azure.com",
+    show_default=True,
+    envvar="PODVNET_ARM_ENDPOINT",
+    help="arm: the resource manager.",
+)
+@click.option(
+    "--arm-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="PODVNET_ARM_CA",
+    help=f"arm: whom to trust for it.  [default: {_CA} if it is there, else the well-known authorities]",
+)
+@click.option(
+    "--arm-identity",
+    default="",
+    envvar="PODVNET_ARM_IDENTITY",
+    help="arm: client id of a user-assigned identity.  [default: the VM's own]",
+)
 @click.option("--rest", type=float, default=10.0, show_default=True, help="Seconds a released address is left alone.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("/run/podvnet"), show_default=True)
 @click.option("--bridge", default="azure0", show_default=True, help="The software bridge of modes bridge and tunnel.")
@@ -29,20 +71,36 @@ def agent(
     pool_source: str,
     pool_file: Path,
     pool_interval: float,
+    pool_shape: str,
+    pool_batch: int,
+    pool_min_free: int,
+    pool_max_free: int,
+    pool_limit: int,
+    arm_endpoint: str,
+    arm_ca: Path | None,
+    arm_identity: str,
     rest: float,
     run_dir: Path,
     bridge: str,
     pods_may_ask_platform: bool,
 ) -> None:
     """Run the agent of this VM in the foreground. `podvnet install` starts one as a service."""
+    from podvnet.agent.pool_growth import GrowthSettings
     from podvnet.agent.process import AlreadyRunningError, Settings, run
     from podvnet.agent.source import Source, SourceKind
     from podvnet.cli.log import configure
+    from podvnet.plan.pool_target import PoolPolicy, Shape
 
     configure()
+    try:
+        policy = PoolPolicy(Shape(pool_shape), pool_batch, pool_min_free, pool_max_free, pool_limit)
+    except ValueError as error:
+        raise FailureError(str(error), "see --pool-batch and the options after it") from None
+    authority = arm_ca or (_CA if _CA.exists() else None)
     settings = Settings(
         run=run_dir,
         source=Source(SourceKind(pool_source), pool_file),
+        growth=GrowthSettings(policy, arm_endpoint, authority, arm_identity),
         interval=pool_interval,
         rest=rest,
         bridge=bridge,

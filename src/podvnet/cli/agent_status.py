@@ -54,6 +54,7 @@ def show(*, as_json: bool) -> None:
     if nic:
         click.echo(f"NIC {nic['name']} {nic['mac']}, primary {', '.join(nic['primary'])}, MTU {nic['mtu']}")
     click.echo(f"pool {pool['total']} addresses: {pool['held']} held, {pool['resting']} resting, {pool['free']} free")
+    _show_growth(found.get("growth"))
     print_table(
         "Attachments",
         ["network", "container", "interface", "state", "mode", "addresses", "link", "pod"],
@@ -74,5 +75,22 @@ def show(*, as_json: bool) -> None:
     refused = {name: count for name, count in found["dropped"].items() if count}
     if refused:
         click.echo("dropped: " + ", ".join(f"{name} {count}" for name, count in refused.items()))
+    for each in found["attachments"]:
+        for address in each["lost"]:
+            click.echo(
+                f"lost: {each['pod'] or each['container'][:12]} holds {address}, which the NIC has no more: the"
+                " platform delivers nothing to it; put it back on the NIC, or delete the pod"
+            )
     if not found["ready"]:
         raise FailureError(found["reason"], found["remedy"])
+
+
+def _show_growth(growth: dict[str, Any] | None) -> None:
+    if growth is None:
+        return
+    click.echo(
+        f"grows by {growth['shape']} of {growth['batch']} up to {growth['ceiling']}; the NIC has"
+        f" {'not been read yet' if growth['size'] is None else growth['size']}; written {growth['writes']} times"
+    )
+    if growth["obstacle"]:
+        click.echo(f"does not grow: {growth['obstacle']}\n  → {growth['remedy']}; next try in {growth['retryIn']} s")

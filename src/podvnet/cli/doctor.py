@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,6 +105,7 @@ def _shim() -> Iterator[Finding]:
 def _fabric() -> Iterator[Finding]:
     if client.running():
         yield Finding("fabric", _OK, f"answers at {client.RUN / 'fabric.sock'}")
+        yield _agreement()
     elif (client.state_directory() / "fabric.db").exists():
         yield Finding(
             "fabric",
@@ -113,6 +115,17 @@ def _fabric() -> Iterator[Finding]:
         )
     else:
         yield Finding("fabric", _OK, "none on this machine")
+
+
+def _agreement() -> Finding:
+    """The store says what should be, the kernel what is."""
+    found = client.ask("GET", "/agreement")
+    steps = found["steps"]
+    if not steps:
+        return Finding("kernel", _OK, f"holds what the {found['resources']} resources of the store say")
+    words = "; ".join(steps[:3]) + (" …" if len(steps) > 3 else "")
+    remedy = "stop the fabric's process and run `podvnet fabric --background`: it mends at its start"
+    return Finding("kernel", _BAD, f"differs from the store by {len(steps)} steps: {words}", remedy)
 
 
 def _agent() -> Iterator[Finding]:
@@ -128,21 +141,37 @@ def _agent() -> Iterator[Finding]:
     if not found["ready"]:
         yield Finding("agent", _BAD, found["reason"], found["remedy"])
         return
-    pool, nic = found["pool"], found["nic"]
+    nic = found["nic"]
     yield Finding("agent", _OK, f"serves NIC {nic['name']} ({', '.join(nic['primary'])})")
-    words = f"{pool['held']} of {pool['total']} addresses held, {pool['resting']} resting"
-    if pool["held"] == pool["total"]:
-        yield Finding("pool", _BAD, words, "add ip-configurations to the NIC, or run fewer pods")
-    elif pool["held"] >= pool["total"] * 0.9:
-        yield Finding("pool", _NOTE, words + ": nearly exhausted", "add ip-configurations to the NIC")
-    else:
-        yield Finding("pool", _OK, words)
+    yield from _pool(found)
     half_done = [each for each in found["attachments"] if each["state"] != "attached"]
     if half_done:
         yield Finding("attachments", _NOTE, f"{len(half_done)} are half-done", "podvnet doctor --repair")
     dropped = {name: count for name, count in found["dropped"].items() if count}
     for name, count in dropped.items():
         yield Finding(name, _NOTE, f"{count} packets of pods were dropped", _REASONS.get(name, ""))
+
+
+def _pool(found: dict[str, Any]) -> Iterator[Finding]:
+    pool = found["pool"]
+    words = f"{pool['held']} of {pool['total']} addresses held, {pool['resting']} resting"
+    growth = found["growth"]
+    if growth is not None:
+        if growth["obstacle"]:
+            yield Finding("pool", _BAD, f"{words}; it cannot grow: {growth['obstacle']}", growth["remedy"])
+        else:
+            yield Finding("pool", _OK, f"{words}; it grows up to {growth['ceiling']}")
+    elif pool["held"] == pool["total"]:
+        yield Finding("pool", _BAD, words, "add ip-configurations to the NIC, or run fewer pods")
+    elif pool["held"] >= pool["total"] * 0.9:
+        yield Finding("pool", _NOTE, words + ": nearly exhausted", "add ip-configurations to the NIC")
+    else:
+        yield Finding("pool", _OK, words)
+    for each in found["attachments"]:
+        if each["lost"]:
+            whose = each["pod"] or each["container"][:12]
+            words = f"{', '.join(each['lost'])} of {whose}: the NIC has it no more, the platform delivers nothing to it"
+            yield Finding("address", _BAD, words, "put it back on the NIC, or delete the pod")
 
 
 _REASONS = {

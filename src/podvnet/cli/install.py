@@ -40,6 +40,7 @@ Before=containerd.service crio.service kubelet.service
 
 [Service]
 Type=notify
+EnvironmentFile=-/etc/podvnet/agent.env
 ExecStart={python} -m podvnet agent
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always

@@ -1,0 +1,188 @@
+"""The resource manager (ARM) as a VM with an identity of its own asks it: GET and PUT of single resources.
+
+Nothing is tried twice here: who asks decides when to ask again, and can say so meanwhile. azure-core and azure-identity
+take 20 MiB and 0.2 s, so this module is imported only where it is used.
+Sources: Azure documents "Managed identities for Azure resources", "Resource Manager throttling".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from azure.core import PipelineClient
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RequestIdPolicy, UserAgentPolicy
+from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.identity import ManagedIdentityCredential
+
+from podvnet.azure.error import SourceError, bad_document, quoted
+from podvnet.azure.nic_document import Document, read_mac
+from podvnet.model.address import Mac
+from podvnet.model.resource_id import ResourceId, parse
+
+ENDPOINT = "https://management.azure.com"
+NETWORK_VERSION = "2024-05-01"
+COMPUTE_VERSION = "2024-07-01"
+
+_TIMEOUT = 60.0
+_REMEDIES = {
+    401: "give the VM a managed identity (az vm identity assign)",
+    403: "let the VM's identity write its NIC and join its subnet: the role Network Contributor on both, and Reader on"
+    " the VM",
+    404: "is this the VM's own resource, and can its identity see it?",
+}
+_CODE_REMEDIES = {
+    "SubnetIsFull": "free addresses of the subnet, or move the VM to a larger one",
+    "PrivateIPAddressCountLimitReached": "run fewer pods on this VM",
+}
+_PASSING = frozenset({408, 409, 412, 429})
+"""Statuses of refusals that the same request, or one made anew, need not meet again."""
+
+
+class RefusedError(SourceError):
+    """The resource manager answered, and not with a success: nothing was written unless ``status`` is 500 or above.
+
+    Attributes:
+        status: of the answer.
+        code: of the error in it, e.g. ``SubnetIsFull``; empty when it has none.
+    """
+
+    def __init__(self, message: str, remedy: str, status: int, code: str, retry_after: float | None) -> None:
+        passing = status in _PASSING or status >= 500
+        super().__init__(message, remedy, retryable=passing, retry_after=retry_after)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource as last read or written, and its etag."""
+
+    document: Document
+    etag: str
+
+
+class ResourceManager:
+    """A client of one endpoint. For one thread.
+
+    Args:
+        endpoint: ``https://host[:port]``.
+        ca: certificates to trust instead of the well-known authorities'.
+        credential: None is the VM's managed identity.
+        identity: the client id of a user-assigned identity; empty is the system-assigned one, or the only one.
+        transport: what carries requests; None is the network.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = ENDPOINT,
+        ca: Path | None = None,
+        *,
+        credential: TokenCredential | None = None,
+        identity: str = "",
+        transport: HttpTransport[Any, Any] | None = None,
+    ) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        if credential is None:
+            # IMDS must be asked without any proxy; the resource manager may be asked through one.
+            direct = RequestsTransport(use_env_settings=False)
+            credential = ManagedIdentityCredential(client_id=identity or None, transport=direct)
+        trust: bool | str = str(ca) if ca else True
+        self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
+            self._endpoint,
+            transport=transport or RequestsTransport(connection_verify=trust),
+            policies=[
+                RequestIdPolicy(),
+                UserAgentPolicy("podvnet"),
+                BearerTokenCredentialPolicy(credential, f"{self._endpoint}/.default"),
+            ],
+        )
+
+    def get(self, resource: ResourceId, version: str = NETWORK_VERSION) -> Resource:
+        """Read a resource.
+
+        Raises:
+            SourceError: no answer, or no token; :class:`RefusedError` for a refusal.
+        """
+        return self._send(HttpRequest("GET", self._url(resource), params={"api-version": version}))
+
+    def put(self, resource: ResourceId, document: Document, etag: str, version: str = NETWORK_VERSION) -> Resource:
+        """Replace a resource as it was when it had this etag.
+
+        Raises:
+            SourceError: no answer, so nobody knows whether it was written; :class:`RefusedError` for a refusal.
+        """
+        headers = {"If-Match": etag} if etag else {}
+        return self._send(
+            HttpRequest("PUT", self._url(resource), params={"api-version": version}, headers=headers, json=document)
+        )
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._client.close()
+
+    def _url(self, resource: ResourceId) -> str:
+        return f"{self._endpoint}{resource}"
+
+    def _send(self, request: HttpRequest) -> Resource:
+        what = f"{request.method} {request.url.partition('?')[0]}"
+        try:
+            response = self._client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT)
+        except ClientAuthenticationError as error:
+            raise SourceError(
+                f"the VM's identity got no token: {quoted(error.message)}", _REMEDIES[401], retryable=False
+            ) from error
+        except AzureError as error:
+            raise SourceError(
+                f"{what} got no answer: {quoted(str(error.message))}", "is the resource manager reachable?", True
+            ) from error
+        if response.status_code not in {200, 201}:
+            raise refusal(what, response.status_code, response.headers.get("Retry-After"), response.content)
+        try:
+            document = json.loads(response.content)
+        except ValueError as error:
+            raise bad_document(what, str(error)) from error
+        if not isinstance(document, dict):
+            raise bad_document(what, "not a JSON object")
+        return Resource(document, response.headers.get("ETag") or str(document.get("etag", "")))
+
+
+def refusal(what: str, status: int, retry_after: str | None, body: bytes) -> RefusedError:
+    """Build the error of an answer that is no success; ``retry_after`` is understood in seconds only."""
+    try:
+        error = json.loads(body)["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", body[:1024].decode("utf-8", "replace").strip() or "no body"
+    wait = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    remedy = _CODE_REMEDIES.get(code) or _REMEDIES.get(status) or "the message says what the resource manager wants"
+    return RefusedError(f"{what} answered {status} {code}: {quoted(message)}", remedy, status, code, wait)
+
+
+def find_nic(manager: ResourceManager, machine: ResourceId, mac: Mac) -> tuple[ResourceId, Resource]:
+    """Find the NIC of a VM by its MAC.
+
+    Raises:
+        SourceError: the VM cannot be read, is of a scale set, or has no such NIC.
+    """
+    if machine.type.lower() != "microsoft.compute/virtualmachines":
+        raise SourceError(
+            f"{machine} is of a scale set, and the NICs of its VMs cannot be written one by one",
+            "use another source of addresses, or a scale set with flexible orchestration",
+            retryable=False,
+        )
+    profile = manager.get(machine, COMPUTE_VERSION).document
+    try:
+        nics = [parse(each["id"]) for each in profile["properties"]["networkProfile"]["networkInterfaces"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise bad_document(str(machine), f"{type(error).__name__}: {error}") from error
+    for nic in nics:
+        found = manager.get(nic)
+        if read_mac(found.document) == mac:
+            return nic, found
+    raise SourceError(f"none of the NICs of {machine} has the MAC {mac}", "restart the agent", retryable=True)
