@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import subprocess
 import threading
 from collections import Counter
@@ -17,38 +15,9 @@ from podvnet.plan import names
 from podvnet.runtime.probe import seen_as
 from podvnet.testing.burst import Burst
 from podvnet.testing.lab import PODVNET, Lab, podvnet
+from podvnet.testing.outage import kill, kill_fabric, start_fabric
 
 RUN = Path("/run/podvnet/fabric")
-
-
-def kill(process: int) -> None:
-    """Kill a process and wait until it is gone."""
-    descriptor = os.pidfd_open(process)
-    try:
-        os.kill(process, signal.SIGKILL)
-        assert select.select([descriptor], [], [], 10)[0], f"process {process} does not end"
-    finally:
-        os.close(descriptor)
-
-
-def holder_of(lock: Path) -> int:
-    """The process that has a lock file open."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if any(each.samefile(lock) for each in (entry / "fd").iterdir() if each.exists()):
-                    return int(entry.name)
-            except OSError:
-                continue
-    raise AssertionError(f"nobody holds {lock}")
-
-
-def kill_fabric() -> None:
-    kill(holder_of(RUN / "fabric.lock"))
-
-
-def start_fabric() -> None:
-    podvnet("fabric", "--background")
 
 
 def agent_process(lab: Lab, vm: str) -> int:

@@ -18,6 +18,13 @@ _COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def machine_state(machine: dict[str, Any]) -> str:
+    """What a VM is in, for a table: up, stopped because that was asked for, or DOWN."""
+    if not machine["running"]:
+        return "stopped"
+    return "up" if machine["up"] else "DOWN"
+
+
 def _read(path: Path, *, as_json: bool) -> list[dict[str, Any]]:
     from podvnet.fabric import resource_file
     from podvnet.model.arm_error import ArmErrorsError
@@ -174,7 +181,7 @@ def status(as_json: bool) -> None:
         (
             (
                 machine["name"],
-                "up" if machine["up"] else "DOWN",
+                machine_state(machine),
                 nic["name"],
                 f"{nic['virtualNetwork']}/{nic['subnet']}",
                 nic["primary"],
@@ -191,7 +198,7 @@ def status(as_json: bool) -> None:
     if found["notCarriedOut"]:
         what = ", ".join(f"{each['type'].split('/')[-1]}/{each['name']}" for each in found["notCarriedOut"])
         click.echo(f"kept, but no packet obeys them yet: {what}")
-    down_ones = [machine["name"] for machine in found["virtualMachines"] if not machine["up"]]
+    down_ones = [machine["name"] for machine in found["virtualMachines"] if machine["running"] and not machine["up"]]
     if down_ones:
         raise FailureError(
             f"down: {', '.join(down_ones)}", f"`podvnet vm reboot {down_ones[0]}`, or see {client.log_path()}"

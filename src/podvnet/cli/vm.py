@@ -7,7 +7,7 @@ import os
 import click
 
 from podvnet.cli import client
-from podvnet.cli.fabric import json_option
+from podvnet.cli.fabric import json_option, machine_state
 from podvnet.cli.output import print_json, print_table
 from podvnet.cli.suggestion import Suggesting
 
@@ -28,10 +28,7 @@ def list_(as_json: bool) -> None:
     print_table(
         "Virtual machines",
         ["name", "state", "address", "namespace"],
-        (
-            (each["name"], "up" if each["up"] else "DOWN", each["nics"][0]["primary"], each["namespace"])
-            for each in machines
-        ),
+        ((each["name"], machine_state(each), each["nics"][0]["primary"], each["namespace"]) for each in machines),
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from podvnet.fabric.api.application import ResourceManager
+from podvnet.fabric.arm.world import World
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.identity.authority import Authority, ensure_authority
+from podvnet.fabric.identity.managed import ManagedTokens
 from podvnet.fabric.identity.principals import TENANT, Principals, Role
 from podvnet.fabric.identity.tokens import Signer, load_key
 from podvnet.fabric.platform_server import QuietServer
@@ -42,14 +46,25 @@ class Gate:
 
     def listen(self) -> socket.socket:
         """The socket. Loopback only: a fabric is its user's own."""
-        return socket.create_server(("127.0.0.1", self._port), backlog=256)
+        listener = socket.create_server(("127.0.0.1", self._port), backlog=256)
+        # Connections have it from here. The event loop sets it only on sockets that name their protocol, which those of
+        # Python's own making do not; without it a body waits 40 ms for the acknowledgement of its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
 
-    def server(self, fabric: Fabric, turn: Turn) -> QuietServer:
-        """The HTTPS server in front of an engine."""
-        manager = ResourceManager(fabric, turn, self._principals, self._signer)
+    def application(self, fabric: Fabric, turn: Turn) -> ASGIApp:
+        """The resource manager in front of an engine."""
+        return ResourceManager(fabric, turn, self._principals, self._signer).application()
+
+    def tokens(self, world: Callable[[], World]) -> ManagedTokens:
+        """What signs tokens for the managed identities among the resources."""
+        return ManagedTokens(self._signer, world)
+
+    def server(self, application: ASGIApp) -> QuietServer:
+        """An HTTPS server of the resource manager."""
         return QuietServer(
             uvicorn.Config(
-                manager.application(),
+                application,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

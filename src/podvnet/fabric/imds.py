@@ -14,7 +14,8 @@ The checks, in the order in which they are made; the first that fails is the ans
 6. a path that exists, else 404; JSON of a leaf, or a format other than ``json`` and ``text``: 400.
 
 ``/metadata/loadbalancer`` answers what a VM without a load balancer gets, which today is every VM. The categories
-``attested``, ``identity`` and ``scheduledevents`` are absent: 404.
+``attested`` and ``scheduledevents`` are absent: 404. ``/metadata/identity`` has checks and a rate of its own:
+:mod:`podvnet.fabric.imds_identity`.
 
 Sources: Azure documents "Azure Instance Metadata Service" and "Common error codes for Azure Instance Metadata
 Service (IMDS)". Where these give no text for an error, the text is our own.
@@ -34,6 +35,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from podvnet.fabric import imds_identity
 from podvnet.fabric.imds_document import NEWEST_VERSIONS, VERSIONS, Node, instance_document, text, walk
 from podvnet.model.intent import Intent, VirtualMachine
 
@@ -48,27 +50,30 @@ _NO_LOAD_BALANCER = (
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """A bucket that fills at :data:`REQUESTS_PER_SECOND` and holds as many tokens; a request takes one.
+    """A bucket that fills at a rate and holds what comes in a second; a request takes one token.
 
     Attributes:
         at: the time of the last request, in seconds of the caller's clock.
         tokens: what was left after it.
+        rate: tokens a second.
     """
 
     at: float
     tokens: float = float(REQUESTS_PER_SECOND)
+    rate: int = REQUESTS_PER_SECOND
 
     def take(self, now: float) -> tuple[TokenBucket, float]:
         """Return the bucket after a request at ``now``, and the seconds until a token is there: 0 when it had one."""
-        filled = min(float(REQUESTS_PER_SECOND), self.tokens + max(0.0, now - self.at) * REQUESTS_PER_SECOND)
+        filled = min(float(self.rate), self.tokens + max(0.0, now - self.at) * self.rate)
         if filled < 1:
-            return replace(self, at=now, tokens=filled), (1 - filled) / REQUESTS_PER_SECOND
+            return replace(self, at=now, tokens=filled), (1 - filled) / self.rate
         return replace(self, at=now, tokens=filled - 1), 0.0
 
 
 def imds_app(
     lookup: Callable[[str], VirtualMachine | None],
     intent: Callable[[], Intent],
+    mint: imds_identity.Mint,
     clock: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """Make the service of one VNet namespace.
@@ -76,43 +81,49 @@ def imds_app(
     Args:
         lookup: gives the VM whose primary address a request comes from, by the address's text; None when there is none.
         intent: gives the intent as it is now. The lookup's VM must be of the same state.
+        mint: signs tokens for the identities of VMs.
         clock: seconds, never going back.
     """
-    return Starlette(routes=[Route("/{path:path}", _Endpoint(lookup, intent, clock))])
+    return Starlette(routes=[Route("/{path:path}", _Endpoint(lookup, intent, mint, clock))])
 
 
 class _Endpoint:
-    """Holds what outlives a request: the buckets, by the key of the VM's resource id."""
+    """Holds what outlives a request: the buckets, by the key of the VM's resource id and the rate."""
 
     def __init__(
         self,
         lookup: Callable[[str], VirtualMachine | None],
         intent: Callable[[], Intent],
+        mint: imds_identity.Mint,
         clock: Callable[[], float],
     ) -> None:
         self._lookup = lookup
         self._intent = intent
+        self._mint = mint
         self._clock = clock
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[tuple[str, int], TokenBucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         machine = self._lookup(request.client.host) if request.client else None
+        identity = imds_identity.is_identity(scope["path"])
         if machine is None:
             response: Response = PlainTextResponse("Not found", 404)
-        elif wait := self._wait(machine):
+        elif wait := self._wait(machine, imds_identity.REQUESTS_PER_SECOND if identity else REQUESTS_PER_SECOND):
             response = _error(429, "Too many requests", headers={"Retry-After": str(math.ceil(wait))})
+        elif identity:
+            response = imds_identity.answer(request, machine, self._mint)
         else:
             response = answer(request, machine, self._intent())
         await response(scope, receive, send)
 
-    def _wait(self, machine: VirtualMachine) -> float:
+    def _wait(self, machine: VirtualMachine, rate: int) -> float:
         """Take a token of the VM. Buckets of VMs that are gone are dropped whenever a new VM comes."""
-        key, now = machine.id.key, self._clock()
+        key, now = (machine.id.key, rate), self._clock()
         if key not in self._buckets:
             known = self._intent().machines
-            self._buckets = {other: bucket for other, bucket in self._buckets.items() if other in known}
-        self._buckets[key], wait = self._buckets.get(key, TokenBucket(now)).take(now)
+            self._buckets = {other: bucket for other, bucket in self._buckets.items() if other[0] in known}
+        self._buckets[key], wait = self._buckets.get(key, TokenBucket(now, float(rate), rate)).take(now)
         return wait
 
 

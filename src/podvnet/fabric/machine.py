@@ -18,10 +18,15 @@ import uuid
 from pathlib import Path
 
 from podvnet.linux import mount, mount_namespace, namespace
+from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME
+
+CERTIFICATE = Path("/etc/podvnet/ca.pem")
+"""Where a VM finds the certificate of the authority that signed the resource manager's."""
 
 _LAYERS = {"/etc": "etc", "/opt": "opt", "/var/lib": "var-lib"}
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _SECONDS_TO_END = 5.0
+_OURS = "# by the fabric"
 
 
 class Machine:
@@ -30,13 +35,14 @@ class Machine:
     Args:
         name: the name of the network namespace.
         run: where pins are kept: gone after a reboot of the machine.
-        state: where disks are kept.
+        state: where disks are kept, and the certificate that the VM is to trust.
     """
 
     def __init__(self, name: str, run: Path, state: Path) -> None:
         self.name = name
         self._pin = run / "mounts" / name
         self._disk = state / "disks" / name
+        self._authority = state / "identity" / "ca.pem"
 
     @property
     def is_up(self) -> bool:
@@ -50,9 +56,11 @@ class Machine:
             for part in ("upper", "work"):
                 (self._disk / layer / part).mkdir(parents=True, exist_ok=True)
         (self._disk / "log").mkdir(exist_ok=True)
-        mount_namespace.create(self._pin, self._furnish)
+        # Read before mounts cover it. A fabric without a resource manager has none.
+        authority = self._authority.read_text(encoding="ascii") if self._authority.exists() else ""
+        mount_namespace.create(self._pin, lambda: self._furnish(authority))
 
-    def _furnish(self) -> None:
+    def _furnish(self, authority: str) -> None:
         disk = str(self._disk)
         # /run is covered last: the disk may lie below it.
         for target, layer in _LAYERS.items():
@@ -65,6 +73,7 @@ class Machine:
         mount.bind(str(boot_id), _BOOT_ID)
         for directory in ("/run/netns", "/run/lock"):
             Path(directory).mkdir()
+        _introduce_management(authority)
 
     def command(self, *argv: str) -> list[str]:
         """The command line that runs ``argv`` inside."""
@@ -109,6 +118,20 @@ class Machine:
         """Shut down and throw the disk away."""
         self.shut_down()
         shutil.rmtree(self._disk, ignore_errors=True)
+
+
+def _introduce_management(authority: str) -> None:
+    """Let the VM know where the resource manager is, and whose certificates it has: what public DNS and CAs do."""
+    hosts = Path("/etc/hosts")
+    lines = hosts.read_text(encoding="utf-8").splitlines() if hosts.exists() else []
+    kept = [line for line in lines if not line.endswith(_OURS)]
+    # Put in the place of the machine's own file, which a fabric without root may not write to, not even in its layer.
+    written = hosts.with_name(".hosts.podvnet")
+    written.write_text("\n".join([*kept, f"{MANAGEMENT_ADDRESS} {MANAGEMENT_NAME} {_OURS}", ""]), encoding="utf-8")
+    written.rename(hosts)
+    if authority:
+        CERTIFICATE.parent.mkdir(exist_ok=True)
+        CERTIFICATE.write_text(authority, encoding="ascii")
 
 
 def _wait_for_end(process: int, deadline: float) -> None:

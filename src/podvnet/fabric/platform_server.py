@@ -1,8 +1,9 @@
-"""IMDS and the wireserver, served inside every virtual network's namespace.
+"""IMDS and the wireserver, served inside every virtual network's namespace, and the resource manager on the internet.
 
 Sockets are opened in the namespace, where 169.254.169.254 and 168.63.129.16 are addresses of ``lo``; the rules there
 let in only whom Azure serves. The process itself stays outside. A VM is known by its address: the port chain has
-already dropped every packet whose source is not its NIC's own.
+already dropped every packet whose source is not its NIC's own. The resource manager is an address of the internet's
+namespace, which a VM reaches by whatever way out it has.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_address
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from podvnet.fabric import imds, wireserver
+from podvnet.fabric import imds, imds_identity, wireserver
 from podvnet.linux import namespace
-from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS
+from podvnet.model.address import IMDS_ADDRESS, MANAGEMENT_ADDRESS, WIRESERVER_ADDRESS
 from podvnet.model.intent import Intent, VirtualMachine
 from podvnet.plan import names
 
 _HTTP = 80
+_HTTPS = 443
 _HOST_GA_PLUGIN = 32526
 
 _log = structlog.get_logger()
@@ -44,16 +47,28 @@ def quiet_server(app: ASGIApp) -> QuietServer:
 
 
 class PlatformServer:
-    """The servers of all virtual networks. For the event loop's thread."""
+    """The servers of all virtual networks and of the internet. For the event loop's thread.
 
-    def __init__(self, intent: Callable[[], Intent]) -> None:
+    Args:
+        intent: gives the intent as it is now.
+        mint: signs tokens for the identities of VMs.
+        management: makes a server of the resource manager.
+    """
+
+    def __init__(
+        self, intent: Callable[[], Intent], mint: imds_identity.Mint, management: Callable[[], QuietServer]
+    ) -> None:
         self._intent = intent
+        self._mint = mint
+        self._management = management
         self._running: dict[str, tuple[list[QuietServer], list[asyncio.Task[None]]]] = {}
 
     async def follow(self) -> None:
-        """Serve every virtual network there is, and no other."""
+        """Serve every virtual network there is, and no other; also the internet, which there is always."""
+        if names.INTERNET not in self._running:
+            self._serve(names.INTERNET, [(self._management(), [(str(MANAGEMENT_ADDRESS), _HTTPS)])])
         wanted = {names.network_namespace(each.id): each.id.key for each in self._intent().virtual_networks.values()}
-        for label in self._running.keys() - wanted.keys():
+        for label in self._running.keys() - wanted.keys() - {names.INTERNET}:
             await self._stop(label)
         for label in wanted.keys() - self._running.keys():
             self._start(label, wanted[label])
@@ -67,18 +82,23 @@ class PlatformServer:
         def lookup(source: str) -> VirtualMachine | None:
             return machine_at(self._intent(), network, source)
 
-        servers = [
-            quiet_server(imds.imds_app(lookup, self._intent)),
-            quiet_server(wireserver.wireserver_app(lookup, self._intent)),
-        ]
+        metadata = quiet_server(imds.imds_app(lookup, self._intent, self._mint))
+        wire = quiet_server(wireserver.wireserver_app(lookup, self._intent))
+        self._serve(
+            label,
+            [
+                (metadata, [(str(IMDS_ADDRESS), _HTTP)]),
+                (wire, [(str(WIRESERVER_ADDRESS), port) for port in (_HTTP, _HOST_GA_PLUGIN)]),
+            ],
+        )
+
+    def _serve(self, label: str, wanted: list[tuple[QuietServer, list[tuple[str, int]]]]) -> None:
+        """Start servers, each on its addresses and ports inside a namespace."""
         with namespace.opened(label) as descriptor:
             sockets = [
-                [namespace.run_inside(descriptor, lambda: _listen(str(IMDS_ADDRESS), _HTTP))],
-                [
-                    namespace.run_inside(descriptor, lambda: _listen(str(WIRESERVER_ADDRESS), _HTTP)),
-                    namespace.run_inside(descriptor, lambda: _listen(str(WIRESERVER_ADDRESS), _HOST_GA_PLUGIN)),
-                ],
+                [namespace.run_inside(descriptor, partial(_listen, *place)) for place in places] for _, places in wanted
             ]
+        servers = [server for server, _ in wanted]
         tasks = [
             asyncio.create_task(server.serve(sockets=own), name=f"platform-{label}")
             for server, own in zip(servers, sockets, strict=True)
@@ -113,6 +133,7 @@ def machine_at(intent: Intent, network: str, source: str) -> VirtualMachine | No
 def _listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in the gate: answers must not wait
     listener.bind((address, port))
     listener.listen(256)
     listener.setblocking(False)

@@ -25,6 +25,10 @@ PLATFORM_MAC = Mac("12:34:56:78:9a:bc")
 IMDS_ADDRESS = IPv4Address("169.254.169.254")
 WIRESERVER_ADDRESS = IPv4Address("168.63.129.16")
 
+MANAGEMENT_ADDRESS = IPv4Address("198.51.100.254")
+MANAGEMENT_NAME = "management.azure.com"
+"""Where the internet of the fabric has the resource manager. Source of the address: RFC 5737, a block without hosts."""
+
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-]?)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}")
 
 

@@ -54,6 +54,16 @@ class NetworkInterface:
 
 
 @dataclass(frozen=True, slots=True)
+class ManagedIdentity:
+    """An identity of a VM. ``id`` is the VM's own when it is system-assigned; ``object`` is the principal's id."""
+
+    id: ResourceId
+    client: str
+    object: str
+    system_assigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualMachine:
     """A VM. Its NICs are in the order of its network profile, the primary first."""
 
@@ -64,6 +74,7 @@ class VirtualMachine:
     nics: tuple[ResourceId, ...]
     running: bool = True
     tags: tuple[tuple[str, str], ...] = ()
+    identities: tuple[ManagedIdentity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, ip_interface
 
-from podvnet.model.address import IMDS_ADDRESS, PLATFORM_MAC, WIRESERVER_ADDRESS, Address, Interface, mac_bytes
+from podvnet.model.address import (
+    IMDS_ADDRESS,
+    MANAGEMENT_ADDRESS,
+    PLATFORM_MAC,
+    WIRESERVER_ADDRESS,
+    Address,
+    Interface,
+    mac_bytes,
+)
 from podvnet.model.intent import InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.kernel import (
     LOOPBACK,
@@ -115,8 +123,9 @@ NETWORK_RULESET = Ruleset((("inet", TABLE), ("arp", TABLE)), _NETWORK_RULES)
 
 
 def compile_internet(hosts: Iterable[InternetHost]) -> Program:
-    """The internet's namespace, with its hosts."""
+    """The internet's namespace, with its hosts and the resource manager's address."""
     addresses = {InterfaceAddress(LOOPBACK, _single(host.address)) for host in hosts}
+    addresses.add(InterfaceAddress(LOOPBACK, _single(MANAGEMENT_ADDRESS)))
     return {names.INTERNET: frozenset({NetworkNamespace(), LinkUp(LOOPBACK), *_LOOSE, *addresses})}
 
 

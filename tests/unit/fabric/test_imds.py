@@ -32,6 +32,10 @@ class Clock:
         return self.now
 
 
+def no_tokens(client: str, resource: str, now: float) -> str | None:
+    """No identity is known."""
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -39,7 +43,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def app(lookup: Lookup, intent: Intent, clock: Clock) -> ASGIApp:
-    return imds_app(lookup, lambda: intent, clock)
+    return imds_app(lookup, lambda: intent, no_tokens, clock)
 
 
 def error(body: bytes) -> str:
@@ -263,7 +267,7 @@ def test_what_the_client_makes_of_429(call: Call, app: ASGIApp) -> None:
 
 def test_the_intent_is_read_at_each_request(call: Call, lookup: Lookup, intent: Intent, grown: Intent) -> None:
     now = [intent]
-    app = imds_app(lookup, lambda: now[0], Clock())
+    app = imds_app(lookup, lambda: now[0], no_tokens, Clock())
     before = parse_network(call(app, "GET", NETWORK, headers=ASKS)[2])
     now[0] = grown
     after = parse_network(call(app, "GET", NETWORK, headers=ASKS)[2])
@@ -275,7 +279,7 @@ def test_buckets_of_vms_that_are_gone_are_dropped(
     call: Call, lookup: Lookup, intent: Intent, vm1: VirtualMachine, vm2: VirtualMachine
 ) -> None:
     now = [intent]
-    app = imds_app(lookup, lambda: now[0], Clock())
+    app = imds_app(lookup, lambda: now[0], no_tokens, Clock())
     for _ in range(6):
         call(app, "GET", "/metadata/versions", headers=ASKS)
     now[0] = replace(intent, machines={vm2.id.key: vm2})

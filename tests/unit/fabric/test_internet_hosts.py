@@ -32,6 +32,7 @@ EXAMPLE = make(Scope(), INTERNET_HOSTS, "example")
         pytest.param({"address": "255.255.255.255"}, "is no public IPv4 address", id="broadcast"),
         pytest.param({"address": "2001:4860:4860::8888"}, "is no public IPv4 address", id="IPv6"),
         pytest.param({"address": "203.0.113.9"}, "203.0.113.0/24 is the fabric's own", id="the outbound pool"),
+        pytest.param({"address": "198.51.100.254"}, "is management.azure.com's", id="the resource manager's"),
         pytest.param({"address": "198.51.100.7"}, "198.51.100.7 is already example's", id="another host's"),
         pytest.param({"address": "8.8.8.8", "Name": "x"}, "could not find member 'Name'", id="misspelt member"),
         pytest.param([], "properties: must be an object, not a list", id="not an object"),

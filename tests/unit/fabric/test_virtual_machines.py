@@ -58,7 +58,7 @@ ROWS: list[tuple[str, Any, str, str]] = [
         "the id of something else",
         machine({"id": "virtualNetworks/hub"}),
         "InvalidResourceReference",
-        "virtualNetworks/hub referenced by",
+        "virtualNetworks/hub is not a Microsoft.Network/networkInterfaces",
     ),
     ("NIC of another VM", machine(on("web")), "NicInUse", "networkInterfaces/web is used by existing VM"),
     ("a NIC twice", machine(on("spare", primary=True), on("SPARE")), "InvalidParameter", "a NIC is listed twice"),
@@ -172,16 +172,38 @@ def test_intent(world: World, document: Make) -> None:
     wanted = document(
         VIRTUAL_MACHINES,
         "new",
-        machine(on("spare"), hardwareProfile={"vmSize": "Standard_D4s_v5"}, osProfile={"computerName": "new"}),
-        location="westeurope",
+        machine(
+            on("spare"),
+            hardwareProfile={"vmSize": "Standard_D4s_v5"},
+            osProfile={"computerName": "new", "adminPassword": "secret", "customData": "c2VjcmV0"},
+        ),
+        location="Local",
         tags={"b": "2", "a": "1"},
     )
     settled = settle(wanted, world)
     found = virtual_machines.intent_of(settled)
-    assert (found.location, found.size, found.running) == ("westeurope", "Standard_D4s_v5", True)
+    assert (found.location, found.size, found.running) == ("Local", "Standard_D4s_v5", True)
     assert found.tags == (("a", "1"), ("b", "2"))
     assert found.vm_id == virtual_machines.intent_of(settle(wanted, world)).vm_id
     assert settled["properties"]["osProfile"] == {"computerName": "new"}
+
+
+def test_what_a_vm_is_given_beside_its_network_is_kept_and_shown(world: World, document: Make) -> None:
+    beside = {
+        "storageProfile": {"osDisk": {"createOption": "FromImage"}},
+        "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        "securityProfile": {"securityType": "TrustedLaunch"},
+        "priority": "Spot",
+        "licenseType": "Windows_Server",
+    }
+    around = {"zones": ["2"], "plan": {"name": "n", "publisher": "p", "product": "q"}}
+    settled = settle(document(VIRTUAL_MACHINES, "new", machine(on("spare"), **beside), **around), world)
+    assert settled["properties"].items() >= beside.items()
+    assert settled.items() >= around.items()
+    assert settle(shown(settled), world) == settled
+    # What is null asks for nothing.
+    nothing = machine(on("spare"), **dict.fromkeys(beside))
+    assert not settle(document(VIRTUAL_MACHINES, "new", nothing), world)["properties"].keys() & beside.keys()
 
 
 def outbound(world: World) -> dict[str, str | None]:

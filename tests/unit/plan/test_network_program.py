@@ -175,9 +175,10 @@ def test_the_way_back_from_the_internet(program: Program) -> None:
     assert (uplink.peer_namespace, uplink.peer_name, uplink.peer_index) == (names.INTERNET, "vnet3", link)
 
 
-def test_an_internet_host_answers_on_the_internet(program: Program) -> None:
+def test_internet_hosts_and_the_resource_manager_answer_on_the_internet(program: Program) -> None:
     assert of_kind(program, names.INTERNET, InterfaceAddress) == [
-        InterfaceAddress(LOOPBACK, ip_interface("198.51.100.7/32"))
+        InterfaceAddress(LOOPBACK, ip_interface("198.51.100.7/32")),
+        InterfaceAddress(LOOPBACK, ip_interface("198.51.100.254/32")),
     ]
 
 

@@ -8,7 +8,7 @@ from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.public_ip_prefixes import given_out
 from podvnet.fabric.arm.resource_type import head
 from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
-from podvnet.model.address import WIRESERVER_ADDRESS
+from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME, WIRESERVER_ADDRESS
 from podvnet.model.intent import InternetHost
 from podvnet.model.resource_id import ResourceId, parse
 
@@ -36,6 +36,8 @@ class InternetHosts:
             raise properties.error("InvalidRequestFormat", f"{address} is no public IPv4 address", "address")
         if address in OUTBOUND_POOL:
             raise properties.error("InvalidRequestFormat", f"{OUTBOUND_POOL} is the fabric's own", "address")
+        if address == MANAGEMENT_ADDRESS:
+            raise properties.error("InvalidRequestFormat", f"{address} is {MANAGEMENT_NAME}'s", "address")
         for other in world.of_type(INTERNET_HOSTS):
             if other["properties"]["address"] == str(address) and other["id"].lower() != resource.key:
                 raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", "address")

@@ -6,9 +6,14 @@ network), "Default outbound access in Azure" (a VM without another way out gets 
 
 from __future__ import annotations
 
+from typing import Any
+
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.linked import Linker
+from podvnet.fabric.arm.machine_identity import identities_of, settle_identity
 from podvnet.fabric.arm.network_interfaces import attach, detach
 from podvnet.fabric.arm.network_interfaces import intent_of as nic_intent_of
+from podvnet.fabric.arm.public_ip_prefixes import zones_of
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import (
     NETWORK_INTERFACES,
@@ -19,9 +24,13 @@ from podvnet.fabric.arm.world import (
 )
 from podvnet.model.arm_error import ArmError
 from podvnet.model.intent import VirtualMachine
-from podvnet.model.resource_id import ResourceId, Scope, parse
+from podvnet.model.resource_id import ResourceId, parse
 
-_KEPT = ("osProfile", "storageProfile", "diagnosticsProfile", "securityProfile", "priority", "licenseType")
+_PROFILES = ("osProfile", "storageProfile", "diagnosticsProfile", "securityProfile")
+_WORDS = ("priority", "licenseType")
+"""Kept and shown as they come, these and the profiles; nothing here depends on them."""
+_SECRETS = {"adminpassword", "customdata"}
+"""Members of osProfile that the resource manager takes and never shows. Nothing needs them, so they are not kept."""
 
 
 class VirtualMachines:
@@ -32,14 +41,19 @@ class VirtualMachines:
     def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
         """Check and complete a VM. Its NICs are attached by :func:`place_nics`, once it is in the world."""
         document = head(resource, body)
-        body.allow("zones", "identity", "plan")
+        document |= {key: value for key, value in (("zones", zones_of(body)), ("plan", body.mapping("plan"))) if value}
+        identity = settle_identity(resource, body, world)
+        if identity:
+            document["identity"] = identity
         properties = body.fields("properties")
-        properties.allow("provisioningState", "vmId", "timeCreated", "instanceView", *_KEPT)
+        properties.allow("provisioningState", "vmId", "timeCreated", "instanceView", *_PROFILES, *_WORDS)
         hardware = properties.fields("hardwareProfile")
         size = hardware.text("vmSize", "Standard_D2s_v5")
         profile = properties.fields("networkProfile")
-        scope = Scope(resource.subscription, resource.resource_group)
-        nics = [self._nic(each, scope, resource, world) for each in profile.each("networkInterfaces")]
+        kept: Document = {key: _without_secrets(properties.mapping(key)) for key in _PROFILES if properties.has(key)}
+        kept |= {key: properties.text(key) for key in _WORDS if properties.has(key)}
+        linker = Linker(resource, document["location"], world)
+        nics = [self._nic(each, linker, resource, world) for each in profile.each("networkInterfaces")]
         self._check_nics(profile, nics, world)
         for fields in (hardware, profile, properties, body):
             fields.refuse_unread()
@@ -47,7 +61,6 @@ class VirtualMachines:
         if not nics[0]["properties"]["primary"]:
             nics[0]["properties"]["primary"] = True
         previous = world.get(resource)
-        kept = {key: properties.mapping(key) for key in _KEPT[:2] if properties.has(key)}
         document["properties"] = {
             "provisioningState": "Succeeded",
             "vmId": stable_guid(resource, "vm"),
@@ -58,29 +71,20 @@ class VirtualMachines:
         return document
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
-        """A VM may always go; its NICs stay."""
+        """A VM may always go; its NICs stay, but for those of :func:`gone_with`."""
 
     @staticmethod
-    def _nic(fields: Fields, scope: Scope, machine: ResourceId, world: World) -> Document:
-        text = fields.required("id")
+    def _nic(fields: Fields, linker: Linker, machine: ResourceId, world: World) -> Document:
         properties = fields.fields("properties")
         primary = properties.flag("primary", default=False)
-        properties.allow("deleteOption")
+        option = properties.choice("deleteOption", "Detach", "Delete", "Detach")
         properties.refuse_unread()
-        fields.refuse_unread()
-        try:
-            nic = parse(text, scope)
-        except ValueError as problem:
-            raise fields.error("LinkedInvalidPropertyId", str(problem), "id") from None
-        found = world.get(nic)
-        if found is None or found["type"] != NETWORK_INTERFACES:
-            raise fields.error(
-                "InvalidResourceReference", f"Resource {nic} referenced by {machine} was not found", "id"
-            )
-        user = world.machine_of(nic, but=machine)
+        found = linker.named(fields, NETWORK_INTERFACES)
+        user = world.machine_of(parse(found["id"]), but=machine)
         if user:
-            raise fields.error("NicInUse", f"Network Interface {nic} is used by existing VM {user['id']}", "id")
-        return {"id": found["id"], "properties": {"primary": primary}}
+            raise fields.error("NicInUse", f"Network Interface {found['id']} is used by existing VM {user['id']}", "id")
+        kept = {"deleteOption": option} if option == "Delete" else {}
+        return {"id": found["id"], "properties": {"primary": primary} | kept}
 
     @staticmethod
     def _check_nics(profile: Fields, nics: list[Document], world: World) -> None:
@@ -100,8 +104,21 @@ class VirtualMachines:
             )
 
 
+def gone_with(machine: Document) -> set[str]:
+    """The keys of the NICs that are deleted with a VM, as their ``deleteOption`` asks."""
+    nics = machine["properties"]["networkProfile"]["networkInterfaces"]
+    return {nic["id"].lower() for nic in nics if nic["properties"].get("deleteOption") == "Delete"}
+
+
 def place_nics(world: World) -> None:
-    """Make every NIC say which VM it is on, and give the primary NIC of each VM its default outbound address."""
+    """Make every NIC say which VM it is on, and give the primary NIC of each VM its default outbound address.
+
+    Raises:
+        ArmError: a NIC of a VM has gone to another virtual network than the VM's other NICs, or there is no default
+            outbound address left.
+    """
+    for machine in world.of_type(VIRTUAL_MACHINES):
+        _refuse_parted(machine, world)
     users = {
         nic["id"].lower(): (machine, position)
         for machine in world.of_type(VIRTUAL_MACHINES)
@@ -124,6 +141,21 @@ def place_nics(world: World) -> None:
             world.put(placed)
 
 
+def _refuse_parted(machine: Document, world: World) -> None:
+    entries = machine["properties"]["networkProfile"]["networkInterfaces"]
+    if len(entries) < 2:
+        return
+    configurations = [world.documents[each["id"].lower()]["properties"]["ipConfigurations"][0] for each in entries]
+    networks = {parse(each["properties"]["subnet"]["id"]).parent for each in configurations}
+    if len(networks) > 1:
+        raise ArmError(
+            "SubnetsNotInSameVnet",
+            f"all NICs of VM {machine['id']} must be in one virtual network, not in"
+            f" {' and '.join(sorted(map(str, networks)))}",
+            target=machine["id"],
+        )
+
+
 def _placement(nic: Document) -> tuple[str, bool, str | None] | None:
     """Where a NIC's document says it is: the VM, whether first, and its default outbound address."""
     properties = nic["properties"]
@@ -143,14 +175,20 @@ def intent_of(document: Document) -> VirtualMachine:
         nics=tuple(parse(nic["id"]) for nic in properties["networkProfile"]["networkInterfaces"]),
         running=document["_fabric"]["running"],
         tags=tuple(sorted(document.get("tags", {}).items())),
+        identities=identities_of(document),
     )
 
 
+def _without_secrets(profile: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in profile.items() if key.lower() not in _SECRETS}
+
+
 def _default_outbound(nic: Document, world: World) -> bool:
-    subnet_id = parse(nic["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"])
-    network = world.documents[subnet_id.parent.key]
+    # Asked of every VM at every write, so the id is taken apart as text.
+    subnet_key = nic["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"].lower()
+    network = world.documents[subnet_key.rsplit("/", 2)[0]]
     return any(
-        subnet["id"].lower() == subnet_id.key and subnet["properties"]["defaultOutboundAccess"]
+        subnet["id"].lower() == subnet_key and subnet["properties"].get("defaultOutboundAccess", True)
         for subnet in network["properties"]["subnets"]
     )
 

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_NAMES = ("localhost", "management.podvnet.internal", "login.podvnet.internal")
-_ADDRESSES = ("127.0.0.1", "::1")
+from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME
+
+_NAMES = ("localhost", MANAGEMENT_NAME, "management.podvnet.internal", "login.podvnet.internal")
+_ADDRESSES = ("127.0.0.1", "::1", str(MANAGEMENT_ADDRESS))
 _LIFETIME = dt.timedelta(days=3650)
 _SERVER_LIFETIME = dt.timedelta(days=800)
 
@@ -45,7 +47,7 @@ class Authority:
 
 
 def ensure_authority(directory: Path, now: dt.datetime) -> Authority:
-    """Make the authority and the server's certificate unless both are there and good for another month."""
+    """Make the authority and the server's certificate unless both are there, good for a month and for all names."""
     authority = Authority(directory)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     key_file = directory / "ca.key"
@@ -72,7 +74,8 @@ def _good(certificate: Path, now: dt.datetime) -> bool:
     if not certificate.exists():
         return False
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
-    return found.not_valid_after_utc > now + dt.timedelta(days=30)
+    covered = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return found.not_valid_after_utc > now + dt.timedelta(days=30) and covered == _covered()
 
 
 def _certificate_of_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
@@ -93,17 +96,20 @@ def _certificate_of_server(
     now: dt.datetime,
 ) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAMES[0])])
-    names: list[x509.GeneralName] = [x509.DNSName(each) for each in _NAMES]
-    names += [x509.IPAddress(ip_address(each)) for each in _ADDRESSES]
     return (
         _builder(name, issuer.subject, key.public_key(), now, _SERVER_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(_covered(), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
+
+
+def _covered() -> x509.SubjectAlternativeName:
+    names: list[x509.GeneralName] = [x509.DNSName(each) for each in _NAMES]
+    return x509.SubjectAlternativeName([*names, *(x509.IPAddress(ip_address(each)) for each in _ADDRESSES)])
 
 
 def _builder(

@@ -66,7 +66,12 @@ class Signer:
         if not authorization:
             raise _refused("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        if scheme.lower() == "bearer" and not token.strip():
+            raise _refused(
+                "AuthenticationFailedMissingToken",
+                "Authentication failed. The 'Authorization' header is missing the access token.",
+            )
+        if scheme.lower() != "bearer":
             raise _refused(
                 "AuthenticationFailedInvalidHeader",
                 "Authentication failed. The 'Authorization' header is provided in an invalid format.",
