@@ -55,14 +55,18 @@ def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]
     async def status(_: Request) -> Response:
         return JSONResponse(await turn.take(lambda: _status(fabric)))
 
+    async def agreement(_: Request) -> Response:
+        steps = await turn.take(fabric.disagreement)
+        return JSONResponse({"resources": len(fabric.documents), "steps": [describe(step) for step in steps]})
+
     async def reboot(request: Request) -> Response:
         name = request.path_params["name"]
-        await turn.take(lambda: fabric.reboot(name))
+        await turn.take(lambda: fabric.reboot(fabric.find_machine(name)))
         return JSONResponse({"rebooted": name})
 
     async def command(request: Request) -> Response:
         machine = fabric.find_machine(request.path_params["name"])
-        return JSONResponse({"command": fabric.machine(machine).command()})
+        return JSONResponse({"command": fabric.command(machine)})
 
     async def access(_: Request) -> Response:
         return JSONResponse(await turn.take(gate.describe))
@@ -79,6 +83,7 @@ def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]
             Route("/apply", _refusals(apply), methods=["POST"]),
             Route("/down", _refusals(down), methods=["POST"]),
             Route("/status", _refusals(status), methods=["GET"]),
+            Route("/agreement", _refusals(agreement), methods=["GET"]),
             Route("/machines/{name}/reboot", _refusals(reboot), methods=["POST"]),
             Route("/machines/{name}/command", _refusals(command), methods=["GET"]),
         ]
@@ -128,6 +133,7 @@ def _status(fabric: Fabric) -> dict[str, Any]:
             {
                 "name": machine.id.name,
                 "namespace": names.machine_namespace(machine.id),
+                "running": machine.running,
                 "up": fabric.machine(machine).is_up,
                 "nics": [
                     {

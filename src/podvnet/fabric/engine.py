@@ -6,26 +6,29 @@ programs, and then, inside one transaction of the store, carry the difference ou
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
 import structlog
 
+from podvnet.fabric.arm.power_state import PowerState, power_state, with_power
 from podvnet.fabric.arm.world import Document, World
+from podvnet.fabric.dataplane.interface import Dataplane
 from podvnet.fabric.dataplane.linux import LinuxDataplane
+from podvnet.fabric.guest import Guest, start, wait_for
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
 from podvnet.fabric.settlement import (
     ResourceChange,
-    changes_between,
     complete,
     settle,
     settle_all,
     settle_removal,
 )
+from podvnet.fabric.stopwatch import Stopwatch
 from podvnet.fabric.store import Store
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
@@ -33,7 +36,7 @@ from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.intent import Intent, VirtualMachine
 from podvnet.model.kernel import NetworkNamespace, Step
 from podvnet.plan import names
-from podvnet.plan.parts import PartCompiler, Parts, difference_of_parts, whole
+from podvnet.plan.parts import PartCompiler, Parts, compile_fabric, difference_of_parts, whole
 
 FROM_FILE = "file"
 FROM_API = "api"
@@ -57,14 +60,21 @@ class Fabric:
         state: directory for what outlives it.
         guest_command: what every VM runs once it has booted, as cloud-init would; empty for nothing.
         changed: called after every change, with the new intent.
+        dataplane: what carries the network out; this machine's kernel unless another is given.
     """
 
     def __init__(
-        self, run: Path, state: Path, guest_command: tuple[str, ...], changed: Callable[[Intent], None] | None = None
+        self,
+        run: Path,
+        state: Path,
+        guest_command: tuple[str, ...],
+        changed: Callable[[Intent], None] | None = None,
+        dataplane: Dataplane | None = None,
     ) -> None:
         self._store = Store(state / "fabric.db")
-        self._dataplane = LinuxDataplane(run, state)
+        self._dataplane: Dataplane = dataplane or LinuxDataplane(run, state)
         self._guest_command = guest_command
+        self._guests: list[Guest] = []
         self._changed = changed or (lambda _: None)
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
@@ -92,6 +102,15 @@ class Fabric:
         self._boot()
         return steps
 
+    def disagreement(self) -> tuple[Step, ...]:
+        """The steps that :meth:`recover` would take in the kernel now: none when it agrees with the store.
+
+        The program is compiled anew from what the store has on disk, so that whatever this process keeps is under test
+        as well.
+        """
+        world, _ = self._store.load()
+        return self._dataplane.compare(compile_fabric(IntentReader().read(world)))
+
     def plan(self, wanted: list[Document]) -> Change:
         """What :meth:`apply` would do.
 
@@ -107,28 +126,43 @@ class Fabric:
         Raises:
             ArmErrorsError: what is wrong with the resources, or what the kernel refused; nothing has changed.
         """
+        watch = Stopwatch()
         change_, world, parts = self._prepare(wanted)
-        self._carry_out(change_, world, parts, FROM_FILE)
+        watch.lap("compile")
+        self._carry_out(change_.steps, world, parts, FROM_FILE, watch)
         return change_
 
-    def put(self, document: Document) -> tuple[bool, Document]:
+    def put(self, document: Document) -> Document:
         """Create or replace one resource, as the API does.
 
         Returns:
-            Whether it is new, and its settled document.
+            Its settled document.
 
         Raises:
             ArmError: it is refused.
             ArmErrorsError: the kernel refused.
         """
+        watch = Stopwatch()
+        key, world = self._with(document)
+        watch.lap("settle")
+        self._change_to(world, watch)
+        return self._world.documents[key]
+
+    def check(self, document: Document) -> None:
+        """Whether :meth:`put` would take a document now; nothing is changed.
+
+        Raises:
+            ArmError: it would not.
+        """
+        self._with(document)
+
+    def _with(self, document: Document) -> tuple[str, World]:
+        """A document's key, and the world with it settled."""
         world = self._world.copy()
         settled = settle(document, world)
-        key = settled["id"].lower()
-        new = key not in world.documents
         world.put(settled)
         complete(world)
-        self._change_to(world)
-        return new, self._world.documents[key]
+        return settled["id"].lower(), world
 
     def remove(self, keys: set[str]) -> None:
         """Delete resources, as the API does. Those not there are no error.
@@ -136,7 +170,10 @@ class Fabric:
         Raises:
             ArmErrorsError: one is in use by another that stays, or the kernel refused.
         """
-        self._change_to(settle_removal(keys & self._world.documents.keys(), self._world).world)
+        watch = Stopwatch()
+        world = settle_removal(keys & self._world.documents.keys(), self._world).world
+        watch.lap("settle")
+        self._change_to(world, watch)
 
     @property
     def world(self) -> World:
@@ -148,41 +185,52 @@ class Fabric:
         """The store, for what is no resource of the network."""
         return self._store
 
-    def _change_to(self, world: World) -> None:
+    def _change_to(self, world: World, watch: Stopwatch) -> None:
         parts = self._compile(world)
-        change_ = Change(changes_between(self._world, world), difference_of_parts(self._parts, parts))
-        self._carry_out(change_, world, parts, FROM_API)
+        steps = difference_of_parts(self._parts, parts)
+        watch.lap("compile")
+        self._carry_out(steps, world, parts, FROM_API, watch)
 
     def _compile(self, world: World) -> Parts:
         return self._compiler.compile(self._reader.read(world))
 
-    def _carry_out(self, change_: Change, world: World, parts: Parts, origin: str) -> None:
-        gone = self._machines(self._parts) - self._machines(parts)
+    def _carry_out(self, steps: tuple[Step, ...], world: World, parts: Parts, origin: str, watch: Stopwatch) -> None:
+        stopped = self._machines(self._parts) - self._machines(parts)
+        intent = self._reader.read(world)
+        gone = {
+            names.machine_namespace(self._intent.machines[key].id)
+            for key in self._intent.machines.keys() - intent.machines.keys()
+        }
         try:
             with self._store.transaction():
                 self._store.remove(self._world.documents.keys() - world.documents.keys())
                 self._store.write(
                     (doc for key, doc in world.documents.items() if doc is not self._world.documents.get(key)), origin
                 )
-                self._dataplane.shut_down(gone, discard=False)
-                self._dataplane.apply(change_.steps)
+                watch.lap("store")
+                self._dataplane.shut_down(stopped, discard=False)
+                self._dataplane.apply(steps)
+                watch.lap("kernel")
         except (KernelError, RulesetError) as error:
             _log.exception("kernel_refused")
             self._dataplane.recover(whole(self._parts))
-            self._boot()  # VMs that were to go were shut down already
+            self._boot()  # VMs that were to stop were shut down already
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
             what = f"the kernel refused: {error}{notes}"
             refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
             raise ArmErrorsError((refusal,)) from error
+        watch.lap("commit")
         # Only now is it certain that these VMs are gone; until then their disks must outlive a refusal.
         self._dataplane.shut_down(gone, discard=True)
         for key in world.documents:
             self._origins.setdefault(key, origin)
         self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
-        self._world, self._parts = world, parts
-        self._intent = self._reader.read(world)
+        self._world, self._parts, self._intent = world, parts, intent
         self._changed(self._intent)
+        watch.lap("publish")
         self._boot()
+        watch.lap("boot")
+        _log.info("changed", steps=len(steps), milliseconds=watch.laps)
 
     def down(self) -> Change:
         """Take everything down: VMs with their disks, namespaces, resources."""
@@ -191,13 +239,26 @@ class Fabric:
         self._parts = {}
         return change_
 
-    def reboot(self, name: str) -> None:
+    def set_power(self, document: Document, state: PowerState) -> None:
+        """Start or stop a VM. Its disk, its NICs and their addresses stay as they are.
+
+        Raises:
+            ArmErrorsError: the kernel refused.
+        """
+        if power_state(document) is state:
+            return
+        watch = Stopwatch()
+        world = self._world.copy()
+        world.put(with_power(document, state))
+        self._change_to(world, watch)
+
+    def reboot(self, machine: VirtualMachine) -> None:
         """Stop a VM as if its power had gone, and start it again.
 
         Raises:
-            ArmErrorsError: there is no such VM.
+            ArmErrorsError: ``OperationNotAllowed``, for one that does not run.
         """
-        machine = self.find_machine(name)
+        _refuse_stopped(machine, "restart")
         label = names.machine_namespace(machine.id)
         self._dataplane.shut_down({label}, discard=False)
         self._dataplane.apply((Step(False, label, NetworkNamespace()),))
@@ -220,6 +281,15 @@ class Fabric:
         )
         raise ArmErrorsError((error,))
 
+    def command(self, machine: VirtualMachine) -> list[str]:
+        """What a command line starts with that is to run in a VM.
+
+        Raises:
+            ArmErrorsError: ``OperationNotAllowed``, for one that does not run.
+        """
+        _refuse_stopped(machine, "run command")
+        return self.machine(machine).command()
+
     def machine(self, machine: VirtualMachine) -> Machine:
         """The namespaces of a VM."""
         return self._dataplane.machine(names.machine_namespace(machine.id))
@@ -230,6 +300,11 @@ class Fabric:
             network.id.name: self._dataplane.counters(names.network_namespace(network.id))
             for network in self._intent.virtual_networks.values()
         }
+
+    def unawaited(self) -> Callable[[], None] | None:
+        """What waits for the guest commands that run since this was last asked, as it may outside the engine's turn."""
+        guests, self._guests = self._guests, []
+        return partial(wait_for, guests) if guests else None
 
     def close(self) -> None:
         """Close what is open. The network goes on without this process."""
@@ -247,20 +322,23 @@ class Fabric:
         return {label for part in parts.values() for label in part.program if label.startswith(names.MACHINE_PREFIX)}
 
     def _boot(self) -> None:
-        """Boot the VMs that are down and wait until each has run its guest command."""
-        guests: list[tuple[Machine, subprocess.Popen[bytes]]] = []
+        """Boot the VMs that are down; their guest commands are left running, see :meth:`unawaited`."""
 
         def started(machine: Machine) -> None:
             _log.info("booted", machine=machine.name)
             if self._guest_command:
-                guests.append((machine, machine.spawn(self._guest_command, "boot.log")))
+                self._guests.append(start(machine, self._guest_command))
 
         self._dataplane.boot(self._machines(self._parts), started)
-        failures = []
-        for machine, process in guests:
-            if process.wait() != 0:
-                failures.append(
-                    ArmError("VMExtensionProvisioningError", f"{machine.name}: {machine.last_words('boot.log')}")
-                )
-        if failures:
-            raise ArmErrorsError(tuple(failures))
+
+
+def _refuse_stopped(machine: VirtualMachine, operation: str) -> None:
+    if not machine.running:
+        error = ArmError(
+            "OperationNotAllowed",
+            f"Operation '{operation}' is not allowed on VM '{machine.id.name}' since the VM does not run."
+            " Start it first.",
+            status=HTTPStatus.CONFLICT,
+            target=str(machine.id),
+        )
+        raise ArmErrorsError((error,))

@@ -25,8 +25,15 @@ CREATE TABLE IF NOT EXISTS groups (
     key TEXT PRIMARY KEY,           -- subscription and name in lower case, with a slash between
     document TEXT NOT NULL          -- JSON
 ) STRICT;
+CREATE TABLE IF NOT EXISTS deployments (
+    key TEXT PRIMARY KEY,           -- the id in lower case
+    document TEXT NOT NULL,         -- JSON, as a GET shows it
+    operations TEXT NOT NULL        -- JSON, what became of each resource
+) STRICT;
 """
-_VERSION = 1
+_VERSION = 2
+_UPGRADED = {0, 1}
+"""Versions whose files become this one's by the tables they lack: a new file, and one without deployments."""
 
 
 class Store:
@@ -39,7 +46,7 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in {0, _VERSION}:
+        if found not in {*_UPGRADED, _VERSION}:
             self._connection.close()
             msg = f"{path} was written by another version of podvnet (schema {found}, this one knows {_VERSION})"
             raise ValueError(msg)
@@ -99,3 +106,20 @@ class Store:
     def remove_group(self, key: str) -> None:
         """Take a resource group out."""
         self._connection.execute("DELETE FROM groups WHERE key = ?", (key,))
+
+    def deployments(self) -> dict[str, tuple[Document, list[Document]]]:
+        """The records of deployments and their operations, by key, in the order of creation."""
+        rows = self._connection.execute("SELECT key, document, operations FROM deployments ORDER BY rowid")
+        return {key: (json.loads(document), json.loads(operations)) for key, document, operations in rows}
+
+    def write_deployment(self, key: str, document: Document, operations: list[Document]) -> None:
+        """Add or replace the record of a deployment."""
+        self._connection.execute(
+            "INSERT INTO deployments VALUES (?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET document = excluded.document, operations = excluded.operations",
+            (key, json.dumps(document), json.dumps(operations)),
+        )
+
+    def remove_deployments(self, keys: Iterable[str]) -> None:
+        """Forget the records of deployments."""
+        self._connection.executemany("DELETE FROM deployments WHERE key = ?", ((key,) for key in keys))

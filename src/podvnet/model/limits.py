@@ -46,3 +46,14 @@ ADDRESSES_PER_BLOCK = 16
 """Private addresses of an ip-configuration that is a block (a prefix of length 28)."""
 BLOCK_LENGTH = 28
 """The one prefix length of a block."""
+
+VIRTUAL_NETWORKS_PER_REGION = 1_000
+NICS_PER_REGION = 65_536
+SECURITY_GROUPS_PER_REGION = 5_000
+APPLICATION_GROUPS_PER_REGION = 3_000
+ROUTE_TABLES_PER_REGION = 200
+LOAD_BALANCERS_PER_REGION = 1_000
+PUBLIC_ADDRESSES_PER_REGION = 1_000
+"""Of an Enterprise Agreement; other offers have fewer. So with NAT gateways."""
+NAT_GATEWAYS_PER_REGION = 1_000
+VIRTUAL_MACHINES_PER_REGION = 25_000

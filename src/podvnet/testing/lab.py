@@ -149,6 +149,11 @@ class Lab:
         found: dict[str, Any] = json.loads(podvnet("status", "--json").stdout)
         return found
 
+    def findings(self) -> list[dict[str, Any]]:
+        """What ``podvnet doctor --json`` finds on this machine."""
+        found: list[dict[str, Any]] = json.loads(podvnet("doctor", "--json", check=False).stdout)
+        return found
+
     def agent_status(self, vm: str) -> dict[str, Any]:
         """What a VM's agent says of itself."""
         found: dict[str, Any] = json.loads(self.inside(vm, *PODVNET, "status", "--json").stdout)

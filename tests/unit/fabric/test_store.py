@@ -122,7 +122,7 @@ def test_a_store_of_another_version_is_refused(path: Path) -> None:
     written(path, World())
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.raises(ValueError, match=r"another version of podvnet \(schema 99, this one knows 1\)"):
+    with pytest.raises(ValueError, match=r"another version of podvnet \(schema 99, this one knows 2\)"):
         Store(path)
 
 
@@ -131,3 +131,31 @@ def test_text_of_every_kind_survives(path: Path) -> None:
     with opened(path) as store:
         store.write([document], "file")
     assert loaded(path)[0].documents["/x/a"] == document
+
+
+def test_a_store_of_the_first_version_is_upgraded_in_place(path: Path, world: World) -> None:
+    written(path, world)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE deployments")
+        connection.execute("PRAGMA user_version=1")
+    with opened(path) as store:
+        assert store.load()[0] == world
+        assert store.deployments() == {}
+        store.write_deployment("/x/d", {"id": "/X/d"}, [])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    with opened(path) as store:
+        assert store.deployments() == {"/x/d": ({"id": "/X/d"}, [])}
+
+
+def test_deployments_are_kept_in_the_order_of_creation(path: Path) -> None:
+    with opened(path) as store:
+        for name in ("c", "a", "b"):
+            store.write_deployment(f"/x/{name}", {"id": name}, [{"operationId": "0"}])
+        store.write_deployment("/x/a", {"id": "a", "again": True}, [])
+        store.remove_deployments(["/x/b", "/x/nothing"])
+    with opened(path) as store:
+        found = store.deployments()
+    assert list(found) == ["/x/c", "/x/a"]
+    assert found["/x/a"] == ({"id": "a", "again": True}, [])
+    assert found["/x/c"] == ({"id": "c"}, [{"operationId": "0"}])

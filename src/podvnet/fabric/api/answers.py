@@ -18,6 +18,10 @@ from podvnet.model.arm_error import ArmError
 
 PAGE = 100
 """Resources a page of a list."""
+_LONGEST_TOKEN = 9
+"""Digits of a ``$skiptoken``."""
+RETRY_AFTER = "1"
+"""Seconds; clients take 0 or nothing as 30."""
 
 
 def headers_for(request: Request) -> dict[str, str]:
@@ -49,9 +53,11 @@ def answer(
     return JSONResponse(body, status_code=status, headers=headers)
 
 
-def refusal(request: Request, error: ArmError) -> Response:
-    """The answer to a request that is refused."""
-    extra = {}
+def refusal(request: Request, error: ArmError, more: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request that is refused; ``more`` are further headers."""
+    extra = dict(more or {})
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        extra["Retry-After"] = RETRY_AFTER
     if error.status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = (
             f'Bearer authorization_uri="{base_url(request)}/common", error="invalid_token",'
@@ -63,7 +69,7 @@ def refusal(request: Request, error: ArmError) -> Response:
 def page(request: Request, values: Sequence[Any]) -> Response:
     """A page of a list, with the link to the next one."""
     text = request.query_params.get("$skiptoken", "0")
-    start = int(text) if text.isdigit() else 0
+    start = int(text) if text.isdecimal() and len(text) <= _LONGEST_TOKEN else 0
     body: dict[str, Any] = {"value": list(values[start : start + PAGE])}
     if len(values) > start + PAGE:
         query = {**request.query_params, "$skiptoken": str(start + PAGE)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -11,20 +12,28 @@ from typing import Any
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from podvnet.fabric.api import lenient_json
 from podvnet.fabric.api import resource_groups as frame
+from podvnet.fabric.api.address_availability import check_availability
 from podvnet.fabric.api.answers import answer, base_url, page, refusal
 from podvnet.fabric.api.deployments import Deployments
+from podvnet.fabric.api.description import describe
+from podvnet.fabric.api.locations import Locations
 from podvnet.fabric.api.login import Login
+from podvnet.fabric.api.machine_actions import MachineActions
 from podvnet.fabric.api.operations import Operations, Outcome
 from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target, check_api_version, parse_path
+from podvnet.fabric.api.usages import subnet_usages
+from podvnet.fabric.api.writes import SupersededError, Writes
 from podvnet.fabric.engine import Fabric
+from podvnet.fabric.identity import managed
 from podvnet.fabric.identity.principals import TENANT, Principals, Role
 from podvnet.fabric.identity.tokens import Signer
 from podvnet.fabric.turn import Turn
@@ -36,6 +45,9 @@ _log = structlog.get_logger()
 _READS = {"GET", "HEAD"}
 _LARGEST_BODY = 4 << 20
 """Bytes of a request body. Source: Azure document "Azure Resource Manager limits"."""
+
+_DEEPEST = 128
+"""Levels of objects and lists in a request body: what every reader of documents can follow on its stack."""
 
 Answering = Callable[[Request, Target], Awaitable[Response]]
 
@@ -59,6 +71,9 @@ class ResourceManager:
         self._resources = Resources(fabric, self._groups)
         self._deployments = Deployments(fabric, self._groups, self._resources, lambda: dt.datetime.now(dt.UTC))
         self._operations = Operations()
+        self._writes = Writes(turn, self._operations)
+        self._machines = MachineActions(fabric, turn, self._resources, self._writes, self._operations)
+        self._locations = Locations(self._operations, lambda: fabric.world)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -66,18 +81,37 @@ class ResourceManager:
         return Starlette(
             routes=[
                 *Login(self._principals, self._signer).routes(),
+                Route("/openapi.json", self._describe, methods=["GET"]),
                 Route("/{path:path}", self._handle, methods=methods),
-            ]
+            ],
+            exception_handlers={HTTPException: self._unserved},
         )
+
+    @staticmethod
+    async def _describe(request: Request) -> Response:
+        """The description of the API; it holds no secret and takes no token, as the discovery documents."""
+        return answer(request, describe())
+
+    @staticmethod
+    async def _unserved(request: Request, error: Exception) -> Response:
+        """The answer where no route leads: to methods that there are not, and paths with a line's end in them."""
+        found = _unknown(request)
+        if isinstance(error, HTTPException):
+            found.status = HTTPStatus(error.status_code)
+        return refusal(request, found)
 
     async def _handle(self, request: Request) -> Response:
         try:
             self._authorize(request)
             check_api_version(request.query_params.get("api-version"))
-            target = parse_path(request.url.path)
+            # The URL is no guide here: a path that came with %3F or %23 in a name would end there.
+            target = parse_path(request.scope["path"])
             return await self._route(request, target)
         except ArmError as error:
             return refusal(request, error)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing was begun: a body is read before a turn is asked for.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
         except ArmErrorsError as several:
             return refusal(request, several.errors[0])
         except Exception:  # noqa: BLE001 - the client is told, the log has the traceback, the others are served
@@ -93,7 +127,7 @@ class ResourceManager:
         here = base_url(request)
         audiences = (here, "https://management.azure.com", "https://management.core.windows.net")
         client = self._signer.client_of(request.headers.get("authorization"), audiences, time.time())
-        principal = self._principals.find(client)
+        principal = self._principals.find(client) or managed.find(self._fabric.world, client)
         if principal is None:
             raise ArmError(
                 "InvalidAuthenticationToken", f"The client '{client}' is not known.", status=HTTPStatus.UNAUTHORIZED
@@ -112,7 +146,10 @@ class ResourceManager:
         frame.subscription_document(target.subscription)
         if target.provider:
             if target.segments and target.segments[0].lower() == "locations":
-                return self._operation(request, target)
+                found = self._locations.answer(request, target)
+                if found is None:
+                    raise _unknown(request)
+                return found
             if target.full_type.lower().startswith("microsoft.resources/deployments") and target.group:
                 return await self._deployment(request, target)
             if target.provider.lower() == "microsoft.resources" or not target.segments:
@@ -159,17 +196,6 @@ class ResourceManager:
             return answer(request, frame.provider_document(target.subscription, target.provider))
         raise _unknown(request)
 
-    def _operation(self, request: Request, target: Target) -> Response:
-        kind, identity = target.segments[2].lower(), target.segments[3] if len(target.segments) > 3 else ""
-        outcome = self._operations.find(identity)
-        if outcome is None:
-            raise ArmError("NotFound", f"Operation {identity} was not found.", status=HTTPStatus.NOT_FOUND)
-        if kind == "operations":
-            return answer(request, {"status": outcome.status} | ({"error": outcome.error} if outcome.error else {}))
-        if outcome.body is None:
-            return answer(request, status=HTTPStatus.NO_CONTENT)
-        return answer(request, outcome.body)
-
     async def _group(self, request: Request, target: Target) -> Response:
         subscription, name, world = target.subscription, target.group, self._fabric.world
         words = tuple(word.lower() for word in target.words)
@@ -189,8 +215,8 @@ class ResourceManager:
                 new, document = await take(lambda: groups.put(subscription, name, body, world))
                 return answer(request, document, HTTPStatus.CREATED if new else HTTPStatus.OK)
             case "PATCH":
-                tags = (await _body(request)).get("tags") or {}
-                return answer(request, await take(lambda: groups.tag(subscription, name, tags, world)))
+                body = await _body(request)
+                return answer(request, await take(lambda: groups.tag(subscription, name, body, world)))
             case "DELETE":
                 await take(lambda: self._delete_group(subscription, name))
                 place = f"{base_url(request)}/subscriptions/{subscription}/operationresults/done"
@@ -209,21 +235,17 @@ class ResourceManager:
         self._groups.get(subscription, name, self._fabric.world)
         prefix = f"/subscriptions/{subscription}/resourcegroups/{name}/".lower()
         self._fabric.remove({key for key in self._fabric.world.documents if key.startswith(prefix)})
+        self._deployments.forget_group(subscription, name)
         self._groups.remove(subscription, name)
 
     async def _deployment(self, request: Request, target: Target) -> Response:
         take, deployments = self._turn.take, self._deployments
+        if len(target.segments) == 1 and request.method != "GET":
+            raise _unknown(request)
         action = target.segments[2].lower() if len(target.segments) > 2 else ""
         match request.method, action:
-            case "GET", "" if target.is_collection:
-                return page(request, await take(lambda: deployments.every(target)))
-            case "GET", "":
-                return answer(request, await take(lambda: deployments.get(target)))
-            case "GET", "operations":
-                return page(request, await take(lambda: deployments.operations(_first(target))))
-            case "HEAD", "":
-                await take(lambda: deployments.get(target))
-                return answer(request, status=HTTPStatus.NO_CONTENT)
+            case "GET" | "HEAD", _:
+                return await self._read_deployment(request, target, action)
             case "PUT", "":
                 body = await _body(request)
                 carried = await take(lambda: deployments.put(target, body))
@@ -232,6 +254,8 @@ class ResourceManager:
                 extra = self._operations.headers(request, target.subscription, outcome, location=False)
                 status = HTTPStatus.CREATED if carried.new else HTTPStatus.OK
                 return answer(request, carried.document, status, extra)
+            case "POST", "cancel":
+                await take(lambda: deployments.cancel(_first(target)))
             case "POST", "validate":
                 body = await _body(request)
                 return answer(request, await take(lambda: deployments.validate(_first(target), body)))
@@ -244,37 +268,83 @@ class ResourceManager:
                 del extra["Azure-AsyncOperation"]
                 return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
             case "DELETE", "":
-                gone = await take(lambda: deployments.delete(target))
-                return answer(request, status=HTTPStatus.OK if gone else HTTPStatus.NO_CONTENT)
+                if not await take(lambda: deployments.delete(target)):
+                    return answer(request, status=HTTPStatus.NO_CONTENT)
+                extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
+                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
+        raise _unknown(request)
+
+    async def _read_deployment(self, request: Request, target: Target, action: str) -> Response:
+        take, deployments = self._turn.take, self._deployments
+        match request.method, action:
+            case "GET", "" if target.is_collection:
+                return page(request, await take(lambda: deployments.every(target)))
+            case "GET", "":
+                return answer(request, await take(lambda: deployments.get(target)))
+            case "GET", "operations" if target.is_collection:
+                return page(request, await take(lambda: deployments.operations(_first(target))))
+            case "GET", "operations":
+                identity = target.segments[3]
+                return answer(request, await take(lambda: deployments.operation(_first(target), identity)))
+            case "HEAD", "":
+                await take(lambda: deployments.get(target))
+                return answer(request, status=HTTPStatus.NO_CONTENT)
         raise _unknown(request)
 
     async def _resource(self, request: Request, target: Target) -> Response:
-        take, resources = self._turn.take, self._resources
+        resources, writes = self._resources, self._writes
+        acted = await self._machines.answer(request, target)
+        if acted is not None:
+            return acted
         if_match = request.headers.get("if-match")
         if request.method in _READS:
-            if target.is_collection:
-                return page(request, await take(lambda: resources.every(target)))
-            view, etag = await take(lambda: resources.get(target))
-            return answer(request, view, extra={"ETag": etag})
+            return await self._read(request, target)
         if target.is_collection:
             raise _unknown(request)
         match request.method:
             case "PUT":
                 body = await _body(request)
                 synchronise = request.query_params.get("syncRemoteAddressSpace", "").lower() == "true"
-                written = await take(lambda: resources.put(target, body, if_match, synchronise=synchronise))
+                version = request.query_params["api-version"]
+                conditional = (if_match or "*") != "*"
+                try:
+                    written = await writes.put(
+                        target.resource(),
+                        lambda: resources.put(target, body, if_match, version, synchronise=synchronise),
+                        None
+                        if conditional
+                        else lambda: resources.is_acceptable(target, body, version, synchronise=synchronise),
+                    )
+                except SupersededError as error:
+                    where = self._operations.pointer(request, target.subscription, error.operation)
+                    return refusal(request, error, where)
                 status = HTTPStatus.CREATED if written.new else HTTPStatus.OK
                 return answer(request, written.view, status, {"ETag": written.etag})
             case "PATCH":
                 body = await _body(request)
-                written = await take(lambda: resources.tag(target, body, if_match))
+                written = await writes.change(target.resource(), lambda: resources.tag(target, body, if_match))
                 return answer(request, written.view, extra={"ETag": written.etag})
             case "DELETE":
-                if not await take(lambda: resources.delete(target, if_match)):
+                if not await writes.change(target.resource(), lambda: resources.delete(target, if_match)):
                     return answer(request, status=HTTPStatus.NO_CONTENT)
                 extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
                 return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
         raise _unknown(request)
+
+    async def _read(self, request: Request, target: Target) -> Response:
+        take, resources = self._turn.take, self._resources
+        match target.full_type.lower():
+            case "microsoft.network/virtualnetworks/usages" if target.is_collection:
+                return page(request, await take(lambda: subnet_usages(resources.top(target), self._fabric.world)))
+            case "microsoft.network/virtualnetworks/checkipaddressavailability" if target.is_collection:
+                parameters = {name.lower(): value for name, value in request.query_params.items()}
+                address = parameters.get("ipaddress", "")
+                found = await take(lambda: check_availability(resources.top(target), address, self._fabric.world))
+                return answer(request, found)
+        if target.is_collection:
+            return page(request, await take(lambda: resources.every(target)))
+        view, etag = await take(lambda: resources.get(target))
+        return answer(request, view, extra={"ETag": etag})
 
 
 def _first(target: Target) -> Target:
@@ -292,12 +362,16 @@ async def _body(request: Request) -> Any:
         )
     try:
         body = lenient_json.loads(raw.decode())
+        # What reads as JSON and cannot be written as such again: half a surrogate pair, numbers beyond all bounds.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise ArmError(
             "InvalidRequestContent", f"The request content was invalid and could not be read: {error}"
         ) from None
     if not isinstance(body, dict):
         raise ArmError("InvalidRequestContent", "The request content was invalid: it must be a JSON object.")
+    if lenient_json.is_deeper(body, _DEEPEST):
+        raise ArmError("InvalidRequestContent", f"The request content is nested more than {_DEEPEST} levels deep.")
     return body
 
 

@@ -24,7 +24,7 @@ from podvnet.fabric.deployment.validation import properties, validate
 from podvnet.fabric.deployment.what_if import Change, what_if
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.identity.principals import TENANT
-from podvnet.fabric.settlement import settle
+from podvnet.fabric.settlement import TYPES, settle
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 
 
@@ -38,7 +38,7 @@ class Carried:
 
 
 class Deployments:
-    """The deployments of a fabric. For the engine's turn. Records last as long as the process.
+    """The deployments of a fabric. For the engine's turn. Records outlive the process: the store has them.
 
     Args:
         fabric, groups, resources: what the templates' resources are put into.
@@ -52,8 +52,7 @@ class Deployments:
         self._groups = groups
         self._resources = resources
         self._clock = clock
-        self._records: dict[str, Document] = {}
-        self._operations: dict[str, tuple[Operation, ...]] = {}
+        self._records = fabric.store.deployments()
 
     def get(self, target: Target) -> Document:
         """A deployment's record.
@@ -68,35 +67,37 @@ class Deployments:
                 f"Deployment '{target.resource().name}' could not be found.",
                 status=HTTPStatus.NOT_FOUND,
             )
-        return found
+        return found[0]
 
     def every(self, target: Target) -> list[Document]:
         """The deployments of a resource group."""
         self._groups.get(target.subscription, target.group, self._fabric.world)
         prefix = f"/subscriptions/{target.subscription}/resourcegroups/{target.group}/".lower()
-        return [record for key, record in self._records.items() if key.startswith(prefix)]
+        return [record for key, (record, _) in self._records.items() if key.startswith(prefix)]
 
     def operations(self, target: Target) -> list[Document]:
-        """What became of each resource of a deployment."""
-        record = self.get(target)
-        return [
-            {
-                "id": f"{record['id']}/operations/{position}",
-                "operationId": str(position),
-                "properties": {
-                    "provisioningOperation": "Create",
-                    "provisioningState": "Failed" if each.error else "Succeeded",
-                    "targetResource": {
-                        "id": each.id,
-                        "resourceType": each.type,
-                        "resourceName": each.id.split("/")[-1],
-                    },
-                    "statusCode": "Conflict" if each.error else "OK",
-                    "statusMessage": {"error": each.error.document()} if each.error else None,
-                },
-            }
-            for position, each in enumerate(self._operations[record["id"].lower()])
-        ]
+        """What became of each resource of a deployment.
+
+        Raises:
+            ArmError: ``DeploymentNotFound``.
+        """
+        self.get(target)
+        return self._records[str(target.resource()).lower()][1]
+
+    def operation(self, target: Target, identity: str) -> Document:
+        """One of them.
+
+        Raises:
+            ArmError: ``DeploymentNotFound``, or ``DeploymentOperationNotFound``.
+        """
+        for each in self.operations(target):
+            if each["operationId"] == identity:
+                return each
+        raise ArmError(
+            "DeploymentOperationNotFound",
+            f"Deployment operation '{identity}' of '{target.resource().name}' could not be found.",
+            status=HTTPStatus.NOT_FOUND,
+        )
 
     def put(self, target: Target, body: Any) -> Carried:
         """Carry a template out.
@@ -105,6 +106,7 @@ class Deployments:
             ArmError: the template or its parameters are wrong; nothing was done.
         """
         deployment = self._expand(target, body)
+        validate(deployment, _preflight)
         identity = deployment.scope.deployment_id
         new = identity.lower() not in self._records
         error: ArmError | None = None
@@ -117,9 +119,23 @@ class Deployments:
         except ArmError as failure:
             error, outcome = failure, Outcome({}, ())
         record = self._record(deployment, outcome, error)
-        self._records[identity.lower()] = record
-        self._operations[identity.lower()] = outcome.operations
+        self._keep(record, outcome.operations)
         return Carried(record, new, error)
+
+    def cancel(self, target: Target) -> None:
+        """What ``cancel`` answers. A deployment runs within its turn, so none is ever running when this one has come.
+
+        Raises:
+            ArmError: ``DeploymentNotFound``, or ``DeploymentCannotBeCancelled``.
+        """
+        record = self.get(target)
+        raise ArmError(
+            "DeploymentCannotBeCancelled",
+            f"The deployment '{record['name']}' cannot be cancelled because it is not running: its provisioning state"
+            f" is '{record['properties']['provisioningState']}'.",
+            status=HTTPStatus.CONFLICT,
+            target=record["id"],
+        )
 
     def validate(self, target: Target, body: Any) -> Document:
         """What ``validate`` answers.
@@ -127,7 +143,7 @@ class Deployments:
         Raises:
             ArmError: what is wrong.
         """
-        return validate(self._expand(target, body))
+        return validate(self._expand(target, body), _preflight)
 
     def what_if(self, target: Target, body: Any) -> Document:
         """What ``whatIf`` answers: each resource as it is and as the template describes it."""
@@ -147,9 +163,24 @@ class Deployments:
 
     def delete(self, target: Target) -> bool:
         """Forget a deployment's record; its resources stay."""
-        key = str(target.resource()).lower()
-        self._operations.pop(key, None)
-        return self._records.pop(key, None) is not None
+        return bool(self._forget({str(target.resource()).lower()}))
+
+    def forget_group(self, subscription: str, group: str) -> None:
+        """Forget the deployments of a resource group that goes."""
+        prefix = f"/subscriptions/{subscription}/resourcegroups/{group}/".lower()
+        self._forget({key for key in self._records if key.startswith(prefix)})
+
+    def _forget(self, keys: set[str]) -> set[str]:
+        gone = keys & self._records.keys()
+        self._fabric.store.remove_deployments(gone)
+        for key in gone:
+            del self._records[key]
+        return gone
+
+    def _keep(self, record: Document, operations: tuple[Operation, ...]) -> None:
+        key, shown = record["id"].lower(), [_operation_document(record["id"], *each) for each in enumerate(operations)]
+        self._fabric.store.write_deployment(key, record, shown)
+        self._records[key] = (record, shown)
 
     def _expand(self, target: Target, body: Any) -> Deployment:
         group = self._groups.get(target.subscription, target.group, self._fabric.world)
@@ -160,6 +191,11 @@ class Deployments:
                 "The request content was invalid: properties.template is required and must be an object"
                 " (this fabric follows no templateLink).",
             )
+        parameters = wanted.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise ArmError(
+                "InvalidRequestContent", "The request content was invalid: properties.parameters is no object."
+            )
         scope = DeploymentScope(
             subscription=target.subscription,
             resource_group=group["name"],
@@ -169,16 +205,15 @@ class Deployments:
             mode=mode_of(str(wanted.get("mode", "Incremental"))),
             tenant=TENANT,
         )
-        return expand(templates.parse(wanted["template"]), wanted.get("parameters") or {}, scope, self._clock())
+        return expand(templates.parse(wanted["template"]), parameters, scope, self._clock())
 
     def _put(self, ready: ReadyResource) -> Document:
         if ready.type.lower() == DEPLOYMENTS.lower():
-            self._records[ready.id.lower()] = ready.body
-            self._operations[ready.id.lower()] = ()
+            self._keep(ready.body, ())
             return ready.body
         body = {key: value for key, value in ready.body.items() if key not in {"apiVersion", "dependsOn"}}
         try:
-            return self._resources.put(parse_path(ready.id), body, None).view
+            return self._resources.put(parse_path(ready.id), body, None, ready.api_version).view
         except ArmErrorsError as several:
             raise several.errors[0] from None
 
@@ -195,7 +230,7 @@ class Deployments:
 
     def _settled(self, draft: Document) -> Document:
         """A resource as it would be shown; as it is drafted where that only the deployment itself can tell."""
-        body = {key: value for key, value in draft.items() if key not in {"apiVersion", "dependsOn"}}
+        body = {key: value for key, value in draft.items() if key != "dependsOn"}
         try:
             return references.view(settle(body, self._fabric.world), self._fabric.world)
         except ArmError:
@@ -217,3 +252,42 @@ class Deployments:
             shown |= {"provisioningState": "Failed", "error": error.document()}
         scope = deployment.scope
         return {"id": scope.deployment_id, "name": scope.deployment, "type": DEPLOYMENTS, "properties": shown}
+
+
+def _preflight(identity: str, _version: str, draft: Document) -> None:
+    """Refuse what the resource manager refuses by itself, before it asks a provider for anything.
+
+    Raises:
+        ArmError: the type is unknown, or the region is missing.
+    """
+    resource = parse_path(identity).resource()
+    kind = resource.top.type
+    if kind.lower() not in TYPES:
+        raise ArmError(
+            "InvalidResourceType",
+            f"The resource type '{kind}' could not be found.",
+            status=HTTPStatus.NOT_FOUND,
+            target=identity,
+        )
+    if len(resource.path) == 1 and not draft.get("location"):
+        raise ArmError("LocationRequired", "The location property is required for this definition.", target=identity)
+
+
+def _operation_document(deployment: str, position: int, operation: Operation) -> Document:
+    """An operation as the list of a deployment's operations has it."""
+    error = operation.error
+    return {
+        "id": f"{deployment}/operations/{position}",
+        "operationId": str(position),
+        "properties": {
+            "provisioningOperation": "Create",
+            "provisioningState": "Failed" if error else "Succeeded",
+            "targetResource": {
+                "id": operation.id,
+                "resourceType": operation.type,
+                "resourceName": operation.id.split("/")[-1],
+            },
+            "statusCode": "Conflict" if error else "OK",
+            "statusMessage": {"error": error.document()} if error else None,
+        },
+    }

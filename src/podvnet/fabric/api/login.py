@@ -18,6 +18,10 @@ from podvnet.fabric.api.answers import base_url
 from podvnet.fabric.identity.principals import TENANT, Principals
 from podvnet.fabric.identity.tokens import LIFETIME, Signer
 
+_TENANTS = {TENANT, "common", "organizations", "adfs"}
+"""What a path may name as tenant. "adfs" is what a disconnected Azure Stack Hub is given: Microsoft's authentication
+libraries ask nobody else whether an authority of that tenant is to be trusted."""
+
 
 class Login:
     """The endpoints that need no token."""
@@ -108,7 +112,7 @@ class Login:
 
     async def _token(self, request: Request) -> Response:
         form = {key: values[0] for key, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
-        if request.path_params["tenant"] not in {TENANT, "common", "organizations"}:
+        if request.path_params["tenant"] not in _TENANTS:
             return _denied("invalid_request", 90002, "Tenant not found.", 400)
         if form.get("grant_type") != "client_credentials":
             return _denied("unsupported_grant_type", 70003, "Only client_credentials is served.", 400)

@@ -13,16 +13,20 @@ from typing import Any
 
 from starlette.requests import Request
 
-from podvnet.fabric.api.answers import base_url
+from podvnet.fabric.api.answers import RETRY_AFTER, base_url
 
 _KEPT = 10_000
-RETRY_AFTER = "1"
-"""Seconds; clients take 0 or nothing as 30."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an operation ended: ``Succeeded`` or ``Failed``, its error, and the body its result URL gives."""
+    """How an operation stands.
+
+    Attributes:
+        status: ``InProgress`` until it has ended, then ``Succeeded``, ``Failed`` or ``Canceled``.
+        error: of one that failed or was cancelled.
+        body: what its result URL gives.
+    """
 
     status: str
     error: dict[str, Any] | None = None
@@ -30,33 +34,47 @@ class Outcome:
 
 
 class Operations:
-    """The outcomes of the latest operations."""
+    """The outcomes of the latest operations. For the event loop's thread."""
 
     def __init__(self) -> None:
         self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
 
-    def record(self, outcome: Outcome) -> str:
-        """Keep an outcome; return the operation's id."""
+    def begin(self) -> str:
+        """Open an operation; return its id."""
         identity = str(uuid.uuid4())
+        self.finish(identity, Outcome("InProgress"))
+        return identity
+
+    def finish(self, identity: str, outcome: Outcome) -> None:
+        """Keep how an operation ended."""
         self._outcomes[identity] = outcome
         while len(self._outcomes) > _KEPT:
             self._outcomes.popitem(last=False)
-        return identity
 
     def find(self, identity: str) -> Outcome | None:
-        """The outcome of an operation."""
+        """How an operation stands; None when there is none."""
         return self._outcomes.get(identity)
 
     def headers(self, request: Request, subscription: str, outcome: Outcome, *, location: bool) -> dict[str, str]:
-        """The headers that tell a client where to poll."""
-        identity = self.record(outcome)
+        """The headers that tell a client where to poll an operation that has ended."""
+        identity = self.begin()
+        self.finish(identity, outcome)
+        place = _place(request, subscription)
         version = request.query_params.get("api-version", "")
-        place = f"{base_url(request)}/subscriptions/{subscription}/providers/Microsoft.Network/locations/local"
-        found = {
-            "Azure-AsyncOperation": f"{place}/operations/{identity}?api-version={version}",
-            "Azure-AsyncNotification": "Enabled",
-            "Retry-After": RETRY_AFTER,
-        }
+        found = self.pointer(request, subscription, identity) | {"Retry-After": RETRY_AFTER}
         if location:
             found["Location"] = f"{place}/operationResults/{identity}?api-version={version}"
         return found
+
+    @staticmethod
+    def pointer(request: Request, subscription: str, identity: str) -> dict[str, str]:
+        """The headers that name an operation, without asking a client to come again."""
+        version = request.query_params.get("api-version", "")
+        return {
+            "Azure-AsyncOperation": f"{_place(request, subscription)}/operations/{identity}?api-version={version}",
+            "Azure-AsyncNotification": "Enabled",
+        }
+
+
+def _place(request: Request, subscription: str) -> str:
+    return f"{base_url(request)}/subscriptions/{subscription}/providers/Microsoft.Network/locations/local"

@@ -72,6 +72,9 @@ def parse_path(path: str) -> Target:
         group, rest = rest[1], rest[2:]
     if rest and rest[0].lower() == "providers" and len(rest) > 1:
         return Target(subscription, group, rest[1], tuple(rest[2:]), ())
+    if group and rest and rest[0].lower() == "deployments":
+        # The operations of deployments are asked for without the provider's name.
+        return Target(subscription, group, "Microsoft.Resources", tuple(rest), ())
     return Target(subscription, group, "", (), tuple(rest))
 
 

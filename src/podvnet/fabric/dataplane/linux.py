@@ -9,7 +9,7 @@ from podvnet.fabric.machine import Machine
 from podvnet.linux import namespace
 from podvnet.linux.executor import Executor
 from podvnet.linux.observation import Observation
-from podvnet.model.kernel import Element, LinkUp, Program, Ruleset, Step, VethPair
+from podvnet.model.kernel import Element, LinkUp, NetworkNamespace, Program, Ruleset, Step, VethPair
 from podvnet.plan import change, names
 
 
@@ -25,6 +25,7 @@ class LinuxDataplane:
         self._run = run
         self._state = state
         self._executor = Executor()
+        self._booted: set[str] = set()
 
     def machine(self, label: str) -> Machine:
         """The VM whose network namespace has this name."""
@@ -43,6 +44,25 @@ class LinuxDataplane:
 
         What agrees is not touched, so running traffic does not notice. The inside of a running VM is its own affair.
         """
+        self._booted.clear()
+        steps = self._differences(program)
+        for label in self._strays(program):
+            self.machine(label).shut_down()
+            self._executor.forget(label)
+            namespace.delete(label)
+        self._executor.apply(steps, converge=True)
+        return steps
+
+    def compare(self, program: Program) -> tuple[Step, ...]:
+        """What :meth:`recover` would do; namespaces of ours that nobody wants among it. Nothing is changed."""
+        strays = (Step(False, label, NetworkNamespace()) for label in self._strays(program))
+        return (*strays, *self._differences(program))
+
+    @staticmethod
+    def _strays(program: Program) -> list[str]:
+        return sorted(set(namespace.names(names.PREFIX)) - program.keys())
+
+    def _differences(self, program: Program) -> tuple[Step, ...]:
         removals: list[Step] = []
         additions: list[Step] = []
         for label, objects in program.items():
@@ -64,13 +84,7 @@ class LinuxDataplane:
                     missing |= {item for item in objects if getattr(item, "index", None) in indexes}
                 additions += (Step(True, label, item) for item in missing)
         additions += self._guests_cut_off(program, additions)
-        for label in set(namespace.names(names.PREFIX)) - program.keys():
-            self.machine(label).shut_down()
-            self._executor.forget(label)
-            namespace.delete(label)
-        steps = change.ordered(removals, additions)
-        self._executor.apply(steps, converge=True)
-        return steps
+        return change.ordered(removals, additions)
 
     @staticmethod
     def _guests_cut_off(program: Program, additions: list[Step]) -> list[Step]:
@@ -89,15 +103,20 @@ class LinuxDataplane:
         ]
 
     def boot(self, labels: set[str], started: Callable[[Machine], None]) -> None:
-        """Boot those of the VMs that are not up; ``started`` is called with each that was booted."""
-        for label in sorted(labels):
+        """Boot those of the VMs that are not up; ``started`` is called with each that was booted.
+
+        One that was up is looked at again only after a recovery: looking at every VM would make each change dearer.
+        """
+        for label in sorted(labels - self._booted):
             machine = self.machine(label)
             if not machine.is_up:
                 machine.boot()
                 started(machine)
+            self._booted.add(label)
 
     def shut_down(self, labels: set[str], *, discard: bool) -> None:
         """Shut VMs down; their network namespaces go with the steps that follow."""
+        self._booted -= labels
         for label in sorted(labels):
             machine = self.machine(label)
             if discard:
