@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from podvnet.fabric.arm.application_security_groups import ApplicationSecurityGroups
+from podvnet.fabric.arm.children import spelt_as
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.internet_hosts import InternetHosts
+from podvnet.fabric.arm.linked import same_region
 from podvnet.fabric.arm.load_balancers import LoadBalancers
 from podvnet.fabric.arm.nat_gateways import NatGateways
 from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
@@ -20,6 +23,7 @@ from podvnet.fabric.arm.public_ip_addresses import PublicIpAddresses
 from podvnet.fabric.arm.public_ip_prefixes import PublicIpPrefixes
 from podvnet.fabric.arm.resource_type import ResourceType
 from podvnet.fabric.arm.route_tables import RouteTables
+from podvnet.fabric.arm.user_assigned_identities import UserAssignedIdentities
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
 from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
@@ -38,12 +42,13 @@ from podvnet.fabric.arm.world import (
     shown,
 )
 from podvnet.model.arm_error import ArmError, ArmErrorsError
-from podvnet.model.resource_id import Scope, make, parse
+from podvnet.model.resource_id import ResourceId, Scope, make, parse
 
 TYPES: dict[str, ResourceType] = {
     each.full_type.lower(): each
     for each in (
         InternetHosts(),
+        UserAssignedIdentities(),
         ApplicationSecurityGroups(),
         NetworkSecurityGroups(),
         RouteTables(),
@@ -103,16 +108,11 @@ def settle_all(wanted: list[Document], world: World, removable: set[str]) -> Set
         ArmErrorsError: every resource that is refused, with its reason.
     """
     draft = world.copy()
-    errors: list[ArmError] = []
     keys = {document["id"].lower() for document in wanted}
     gone = sorted(removable - keys)
     for key in gone:
         draft.remove(key)
-    for document in sorted(_unpeered(wanted, draft) + wanted, key=_rank):
-        try:
-            draft.put(settle(document, draft))
-        except ArmError as error:
-            errors.append(error)
+    errors = _settle_each(wanted, draft)
     if not errors:
         errors += _still_used(gone, world, draft)
     if not errors:
@@ -146,7 +146,7 @@ def complete(world: World) -> None:
     """Bring up to date what resources say about one another, once all are settled.
 
     Raises:
-        ArmError: there is no default outbound address left.
+        ArmError: the NICs of a VM are in several virtual networks, or there is no default outbound address left.
     """
     place_nics(world)
     pair_peerings(world)
@@ -171,7 +171,25 @@ def settle(document: Document, world: World) -> Document:
     # Types may be written in any case; documents carry them as Azure spells them.
     scope = Scope(resource.subscription, resource.resource_group)
     resource = make(scope, found.full_type, *(name for _, name in resource.path))
+    previous = world.get(resource)
+    if previous:
+        # Names keep the case they were created with: others refer to them so.
+        resource, document = parse(previous["id"]), spelt_as(previous, document)
+    _refuse_move(resource, document.get("location"), previous)
     return found.settle(resource, Fields(document, "", str(resource)), world)
+
+
+def _refuse_move(resource: ResourceId, location: object, previous: Document | None) -> None:
+    """Refuse another region than the one a resource is in. Source: ARM's error ``InvalidResourceLocation``."""
+    if previous and isinstance(location, str) and location and not same_region(previous["location"], location):
+        raise ArmError(
+            "InvalidResourceLocation",
+            f"The resource '{resource.name}' already exists in location '{previous['location']}' in resource group"
+            f" '{resource.resource_group}'. A resource with the same name cannot be created in location"
+            f" '{location}'. Please select a new resource name.",
+            status=HTTPStatus.CONFLICT,
+            target=str(resource),
+        )
 
 
 def changes_between(before: World, after: World) -> tuple[ResourceChange, ...]:
@@ -199,6 +217,27 @@ def _still_used(gone: list[str], world: World, draft: World) -> Iterator[ArmErro
             TYPES[document["type"].lower()].check_removal(parse(document["id"]), draft)
         except ArmError as error:
             yield error
+
+
+def _settle_each(wanted: list[Document], draft: World) -> list[ArmError]:
+    """Put every document into a draft, settled; return what is wrong with those that are refused to the last."""
+    unpeered = _unpeered(wanted, draft)
+    waiting = sorted(unpeered + wanted, key=_rank)
+    provisional = {id(document) for document in unpeered}  # the whole of each follows, and says the same error
+    while True:
+        errors: list[ArmError] = []
+        refused: list[Document] = []
+        for document in waiting:
+            try:
+                draft.put(settle(document, draft))
+            except ArmError as error:
+                if id(document) not in provisional:
+                    errors.append(error)
+                    refused.append(document)
+        # What one is refused, an address or a NIC, another that stands later may have given up meanwhile.
+        if not refused or len(refused) == len(waiting):
+            return errors
+        waiting = refused
 
 
 def _unpeered(wanted: list[Document], draft: World) -> list[Document]:

@@ -173,3 +173,31 @@ def test_a_refused_child_is_refused_as_its_parent_is(stocked: World) -> None:
 def test_a_missing_parent() -> None:
     error = children.parent_not_found(f"{VIRTUAL_NETWORKS}/subnets", "net")
     assert (error.code, error.status) == ("ParentResourceNotFound", HTTPStatus.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("properties", "subnets", "peerings"),
+    [
+        ({}, ["a", "b"], ["to-two"]),
+        ({"Subnets": [], "virtualNetworkPeerings": []}, [], []),
+        ({"subnets": [{"name": "a", "properties": {"addressPrefix": "10.1.0.0/24"}}]}, ["a"], ["to-two"]),
+        ({"subnets": None}, ["a", "b"], ["to-two"]),
+    ],
+)
+def test_a_network_keeps_the_children_it_is_put_without_a_word_of(
+    properties: Document, subnets: list[str], peerings: list[str]
+) -> None:
+    there = {
+        "type": VIRTUAL_NETWORKS,
+        "properties": {"subnets": [{"name": "a"}, {"name": "b"}], "virtualNetworkPeerings": [{"name": "to-two"}]},
+    }
+    found = children.keep_unnamed({"location": "local", "properties": properties}, there)["properties"]
+    lists = {key.lower(): [each["name"] for each in value or []] for key, value in found.items()}
+    assert lists["subnets"] == subnets
+    assert lists["virtualnetworkpeerings"] == peerings
+
+
+def test_other_parents_are_put_whole(stocked: World) -> None:
+    shown = view(stocked, LOAD_BALANCERS, "inner")
+    body = {"location": "local", "properties": {}}
+    assert children.keep_unnamed(body, shown) == body

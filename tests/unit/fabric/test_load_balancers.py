@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from podvnet.fabric.arm import references
 from podvnet.fabric.arm.load_balancers import LoadBalancers
 from podvnet.fabric.arm.world import LOAD_BALANCERS, NETWORK_INTERFACES, VIRTUAL_NETWORKS, Document, World, shown
 from podvnet.fabric.settlement import TYPES, settle
@@ -553,7 +554,13 @@ ACCEPTED: list[tuple[str, Document]] = [
     ),
     (
         "floating on one backend port",
-        balancer(rules=(rule(enableFloatingIP=True), rule("s", frontendPort=81, enableFloatingIP=True))),
+        balancer(
+            (internal(), internal("g")),
+            rules=(
+                rule(enableFloatingIP=True),
+                rule("s", enableFloatingIP=True, frontendIPConfiguration=ref("frontendIPConfigurations", "g")),
+            ),
+        ),
     ),
     ("HA ports", balancer((internal(),), rules=(rule(**HA),))),
     ("a rule without pool", balancer(rules=(rule(backendAddressPool=None),))),
@@ -693,7 +700,13 @@ MEMBERS: list[tuple[str, tuple[str, ...], tuple[str, ...], str, str]] = [
         "NetworkInterfaceAndInternalLoadBalancerMustUseSameVnet",
     ),
     ("two internal ones", ("inner/nics", "new/b"), (), "one/subnets/a", "AnotherInternalLoadBalancerExists"),
-    ("two public ones", ("public/nics", "other/b"), (), "one/subnets/a", "AnotherPublicLoadBalancerExists"),
+    (
+        "two public ones",
+        ("public/nics", "other/b"),
+        (),
+        "one/subnets/a",
+        "NetworkInterfaceUsesMultipleLoadBalancersOfSameType",
+    ),
     (
         "a NAT rule that leads elsewhere",
         (),
@@ -822,6 +835,21 @@ def test_rules_of_two_pools_come_to_use_one_backend_port(varied: World, document
     varied.put(settle(member(document, "x", "other/b", "other/c"), varied))
     code = "RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig"
     assert refusal(edited(varied, "other", _same_backend), varied).code == code
+
+
+def test_a_member_that_is_sent_back_by_its_bare_name_stays_the_nics(
+    varied: World, document: Make, refusal: Refusal
+) -> None:
+    varied.put(settle(member(document, "x", "inner/nics"), varied))
+    sent = references.view(varied.documents[make(Scope(), LOAD_BALANCERS, "inner").key], varied)
+    pool = sent["properties"]["backendAddressPools"][0]["properties"]
+    shown_members = pool["loadBalancerBackendAddresses"]
+    pool["loadBalancerBackendAddresses"] = [{"name": each["name"]} for each in shown_members]
+    assert shown_members
+    settled = settle(sent, varied)
+    assert settled["properties"]["backendAddressPools"][0]["properties"]["loadBalancerBackendAddresses"] == []
+    pool["loadBalancerBackendAddresses"] = [{"name": "rg_nobodya"}]
+    assert "ipAddress: is required" in str(refusal(sent, varied))
 
 
 @pytest.mark.parametrize("name", ["public", "inner"])

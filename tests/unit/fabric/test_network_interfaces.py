@@ -364,7 +364,9 @@ def test_dns_settings(world: World, document: Make) -> None:
     for servers in (["AzureProvidedDNS"], ["10.0.0.9", "fd00::9"]):
         settings = {"dnsServers": servers, "internalDnsNameLabel": "me"}
         settled = settle(document(NETWORK_INTERFACES, "new", nic(A, dnsSettings=settings)), world)
-        assert settled["properties"]["dnsSettings"] == settings | {"appliedDnsServers": []}
+        shown_ = settled["properties"]["dnsSettings"]
+        assert shown_.pop("internalDomainNameSuffix").endswith(".bx.internal.cloudapp.net")
+        assert shown_ == settings | {"appliedDnsServers": []}
 
 
 # web has a (10.0.0.4), b (.5) and, static, c (.10). .6 and .7 are others'.
@@ -373,7 +375,7 @@ def test_dns_settings(world: World, document: Make) -> None:
     [
         pytest.param((A, config("b"), config("c", "10.0.0.10")), {"a": ".4", "b": ".5", "c": ".10"}, id="all stay"),
         pytest.param((config("b"), A), {"b": ".5", "a": ".4"}, id="in another order, one left out"),
-        pytest.param((config("B"), A), {"B": ".5", "a": ".4"}, id="a name in another case is the same"),
+        pytest.param((config("B"), A), {"b": ".5", "a": ".4"}, id="a name in another case is the same"),
         pytest.param((A, config("x"), config("b")), {"a": ".4", "x": ".8", "b": ".5"}, id="a new one in the middle"),
         pytest.param((A, config("x")), {"a": ".4", "x": ".5"}, id="a new one takes what one left out gave back"),
         pytest.param((config("x", primary=True),), {"x": ".4"}, id="all are new"),
@@ -498,3 +500,21 @@ def test_removal(world: World) -> None:
         ArmError, match=r"NicInUse: Network Interface .*/web is used by existing .*/virtualMachines/one"
     ):
         NetworkInterfaces().check_removal(WEB, world)
+
+
+def test_a_virtual_network_holds_65536_addresses_a_block_being_one(document: Make, refusal: Refusal) -> None:
+    """Neither other networks' addresses count, nor the NIC's own."""
+    world = World()
+    space = {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}}
+    subnet = {"name": "front", "properties": {"addressPrefix": "10.0.0.0/9"}}
+    world.put(settle(document(VIRTUAL_NETWORKS, "hub", space | {"subnets": [subnet]}), world))
+    first = int(ip_address("10.64.0.0"))
+    held = {ip_address(first + number): f"/other/ipConfigurations/{number}" for number in range(65_534)}
+    blocks = {ip_address(first - 16 + number): "/other/ipConfigurations/block" for number in range(16)}
+    world.holders = {FRONT.lower(): held | blocks, "/elsewhere/subnets/x": dict(held)}
+    assert settle(document(NETWORK_INTERFACES, "web", nic(A)), world)
+    world.put(settle(document(NETWORK_INTERFACES, "web", nic(A)), world))
+    assert settle(document(NETWORK_INTERFACES, "web", nic(A)), world), "its own address counts once"
+    error = refusal(document(NETWORK_INTERFACES, "web", nic(A, config("b"))), world)
+    assert (error.code, error.status) == ("PrivateIPAddressCountLimitReached", 400)
+    assert "at most 65536 private addresses, not 65537" in error.message

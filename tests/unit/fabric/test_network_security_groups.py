@@ -131,7 +131,8 @@ ROWS: list[tuple[str, list[Document], str, str]] = [
         "InvalidRequestFormat",
         "is listed twice",
     ),
-    ("11 groups a side", [groups(11)], "ApplicationSecurityGroupCountLimitReached", "at most 10, not 11"),
+    ("11 groups a side", [groups(11)], "NumberOfApplicationSecurityGroupsReferencedInSecurityRuleLimitReached",
+     "at most 10, not 11"),
     (
         "101 groups",
         [
@@ -225,7 +226,6 @@ def test_what_azure_fills_in(document: Make) -> None:
     assert settled["properties"].pop("resourceGuid")
     assert settled["properties"] == {
         "provisioningState": "Succeeded",
-        "flushConnection": False,
         "securityRules": [
             {
                 "name": "r",
@@ -332,7 +332,7 @@ def test_groups_of_one_rule_are_in_one_network(stocked: World, document: Make, r
     }
     mixed = rule("r", "sourceAddressPrefix", "destinationAddressPrefix", **sides)
     error = refusal(document(SECURITY_GROUPS, "new", {"securityRules": [mixed]}), stocked)
-    assert error.code == "ApplicationSecurityGroupsNotInSameVnet"
+    assert error.code == "AllApplicationSecurityGroupsInSecurityRuleMustBeFromSameVnet"
 
 
 def test_too_many_groups_of_one_configuration(grouped: World, stocked: World, document: Make, refusal: Refusal) -> None:

@@ -285,7 +285,6 @@ def test_what_azure_fills_in(document: Make) -> None:
         "properties": {
             "provisioningState": "Succeeded",
             "addressSpace": {"addressPrefixes": ["10.0.0.0/16", "fd00::/56"]},
-            "dhcpOptions": {"dnsServers": []},
             "enableDdosProtection": False,
             "privateEndpointVNetPolicies": "Disabled",
             "virtualNetworkPeerings": [],
@@ -297,7 +296,6 @@ def test_what_azure_fills_in(document: Make) -> None:
                     "properties": {
                         "provisioningState": "Succeeded",
                         "addressPrefix": "10.0.0.0/24",
-                        "defaultOutboundAccess": True,
                         "delegations": [],
                         "privateEndpointNetworkPolicies": "Disabled",
                         "privateLinkServiceNetworkPolicies": "Enabled",
@@ -373,6 +371,26 @@ def test_what_a_subnet_has(world: World, document: Make) -> None:
     ):
         with pytest.raises(ArmError, match=rf"{code}: .*/x cannot be deleted .*: {resource}\."):
             TYPES[full_type.lower()].check_removal(make(Scope(), full_type, "x"), world)
+
+
+@pytest.mark.parametrize(
+    ("version", "new"),
+    [(None, None), ("2024-05-01", None), ("2025-05-01", None), ("2025-07-01", False), ("2026-01-01", False)],
+)
+def test_default_outbound_access_is_what_the_version_of_its_creation_made_it(
+    version: str | None, new: bool | None, world: World, document: Make
+) -> None:
+    """The hub was made by a file that names no version: its subnets keep theirs, whatever writes them again."""
+    hub = shown(world.documents[HUB.key])["properties"]
+    for each in hub["subnets"]:
+        each["properties"].pop("defaultOutboundAccess", None)
+    hub["subnets"] += [subnet("said", "10.0.8.0/24", defaultOutboundAccess=True), subnet("new", "10.0.9.0/24")]
+    written = document(VIRTUAL_NETWORKS, "hub", hub) | ({"apiVersion": version} if version else {})
+    settled = settle(written, world)
+    kept = {each["name"]: each["properties"].get("defaultOutboundAccess") for each in settled["properties"]["subnets"]}
+    assert (kept["front"], kept["said"], kept["new"]) == (None, True, new)
+    # An older version says on by saying nothing; a newer one leaves what is there.
+    assert kept["quiet"] is new
 
 
 def test_a_nat_gateway_is_of_one_network(world: World, document: Make, refusal: Refusal) -> None:

@@ -33,7 +33,8 @@ class ResourceGroups:
         Raises:
             ArmError: ``ResourceGroupNotFound``.
         """
-        found = self._all(subscription, world).get(name.lower())
+        # Every call asks this, and most groups were made by name: only a file's is searched for among the resources.
+        found = self._groups.get(f"{subscription}/{name}".lower()) or self._all(subscription, world).get(name.lower())
         if found is None:
             raise ArmError(
                 "ResourceGroupNotFound", f"Resource group '{name}' could not be found.", status=HTTPStatus.NOT_FOUND
@@ -55,7 +56,7 @@ class ResourceGroups:
         fields = Fields(body, "", identity)
         fields.allow("id", "name", "type", "properties", "managedBy")
         location = fields.required("location")
-        tags = fields.mapping("tags")
+        tags = {str(key): str(value) for key, value in fields.mapping("tags").items()}
         fields.refuse_unread()
         previous = self._all(subscription, world).get(name.lower())
         if previous and previous["location"] != location:
@@ -71,9 +72,15 @@ class ResourceGroups:
         self._groups[key] = document
         return previous is None, document
 
-    def tag(self, subscription: str, name: str, tags: dict[str, Any], world: World) -> Document:
-        """Set the tags of a resource group."""
+    def tag(self, subscription: str, name: str, body: object, world: World) -> Document:
+        """Set the tags of a resource group.
+
+        Raises:
+            ArmError: it is not there, or the tags are no object.
+        """
         found = self.get(subscription, name, world)
+        fields = Fields(body, "", found["id"])
+        tags = {str(key): str(value) for key, value in fields.mapping("tags").items()}
         document = _document(subscription, found["name"], found["location"], tags)
         key = f"{subscription}/{name}".lower()
         self._store.write_group(key, document)
@@ -132,11 +139,7 @@ def provider_document(subscription: str, namespace: str) -> Document:
         types.setdefault(provider, []).append(name)
     found = next((each for each in types if each.lower() == namespace.lower()), None)
     if found is None:
-        raise ArmError(
-            "InvalidResourceNamespace",
-            f"The resource namespace '{namespace}' is invalid; this fabric has {', '.join(sorted(types))}.",
-            status=HTTPStatus.NOT_FOUND,
-        )
+        raise invalid_namespace(namespace)
     return {
         "id": f"/subscriptions/{subscription}/providers/{found}",
         "namespace": found,
@@ -147,6 +150,16 @@ def provider_document(subscription: str, namespace: str) -> Document:
             for name in types[found]
         ],
     }
+
+
+def invalid_namespace(namespace: str) -> ArmError:
+    """The error of a provider that there is not."""
+    known = sorted({kind.full_type.split("/", 1)[0] for kind in TYPES.values()} | {"Microsoft.Resources"})
+    return ArmError(
+        "InvalidResourceNamespace",
+        f"The resource namespace '{namespace}' is invalid; this fabric has {', '.join(known)}.",
+        status=HTTPStatus.NOT_FOUND,
+    )
 
 
 def provider_documents(subscription: str) -> list[Document]:

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from podvnet.fabric.api.resource_groups import ResourceGroups
+from podvnet.fabric.api.resource_groups import ResourceGroups, invalid_namespace
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.arm import children, references
-from podvnet.fabric.arm.world import Document
+from podvnet.fabric.arm.machine_identity import merged
+from podvnet.fabric.arm.virtual_machines import gone_with
+from podvnet.fabric.arm.world import VIRTUAL_MACHINES, Document
+from podvnet.fabric.deployment.template_error import DetailedError
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.settlement import TYPES
 from podvnet.model.arm_error import ArmError
 from podvnet.model.resource_id import ResourceId
+
+_PATCHED = {VIRTUAL_MACHINES: ("tags", "identity")}
+"""What PATCH may change, where it is more than the tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,18 @@ class Resources:
         document = self._top(resource)
         world = self._fabric.world
         view = references.view(document, world)
-        etag = references.etag(document, world)
+        etag = view["etag"]
         if len(resource.path) > 1:
             return children.read_child(view, resource.path[1:]), etag
         return view, etag
+
+    def top(self, target: Target) -> Document:
+        """The document of the top-level resource that a path is in.
+
+        Raises:
+            ArmError: it is not there.
+        """
+        return self._top(target.resource())
 
     def every(self, target: Target) -> list[Document]:
         """The resources of a type in a group or subscription, or the children of a kind.
@@ -94,14 +108,35 @@ class Resources:
             if key.startswith(prefix) and all(_compared(document, name, value) for name, value in wanted.items())
         ]
 
-    def put(self, target: Target, body: Any, if_match: str | None, *, synchronise: bool = False) -> Written:
-        """Create or replace a resource or child; ``synchronise`` takes a peering's remote address space in anew.
+    def put(
+        self, target: Target, body: Any, if_match: str | None, version: str, *, synchronise: bool = False
+    ) -> Written:
+        """Create or replace a resource or child, as an api-version means it.
+
+        With ``synchronise`` a peering's remote address space is taken in anew.
 
         Raises:
             ArmError, ArmErrorsError: it is refused.
         """
+        new, document = self._draft(target, body, if_match, version, synchronise=synchronise)
+        settled = self._fabric.put(document)
+        return self._written(new, settled, target.resource())
+
+    def is_acceptable(self, target: Target, body: Any, version: str, *, synchronise: bool = False) -> bool:
+        """Tell whether :meth:`put`, unconditional, would be accepted now. Nothing is changed."""
+        try:
+            _, document = self._draft(target, body, None, version, synchronise=synchronise)
+            self._fabric.check(document)
+        except ArmError:
+            return False
+        return True
+
+    def _draft(
+        self, target: Target, body: Any, if_match: str | None, version: str, *, synchronise: bool
+    ) -> tuple[bool, Document]:
+        """Whether what is put is new, and the top-level document to put for it."""
         resource = target.resource()
-        self._check_type(resource.type if len(resource.path) == 1 else _top_of(resource).type)
+        self._check_type(_top_of(resource).type)
         self._groups.get(target.subscription, target.group, self._fabric.world)
         if not isinstance(body, Mapping):
             raise ArmError("InvalidRequestContent", "The request content was invalid: it must be a JSON object.")
@@ -109,30 +144,45 @@ class Resources:
             present = self._fabric.world.get(resource)
             if present is not None:
                 self._match(present, if_match)
-            document = {**body, "id": str(resource), "name": resource.name, "type": resource.type}
-            new, settled = self._fabric.put(document)
-            return self._written(new, settled, resource)
+                body = children.keep_unnamed(body, present)
+            own = {"id": str(resource), "name": resource.name, "type": resource.type, "apiVersion": version}
+            return present is None, {**body, **own}
         parent = self._parent(resource)
         self._match(parent, if_match)
         view = references.view(parent, self._fabric.world)
         new = not children.has_child(view, resource.path[1:])
-        changed = children.put_child(view, resource.path[1:], dict(body), synchronise=synchronise)
-        _, settled = self._fabric.put(changed)
-        return self._written(new, settled, resource)
+        document = children.put_child(view, resource.path[1:], dict(body), synchronise=synchronise)
+        return new, {**document, "apiVersion": version}
 
     def tag(self, target: Target, body: Any, if_match: str | None) -> Written:
-        """Set the tags of a resource: all that PATCH may change.
+        """Set the tags of a resource, of a VM the identity as well: all that PATCH may change.
 
         Raises:
             ArmError: it is not there, or the body holds something else.
         """
         resource = target.resource()
         present = self._top(resource)
+        if len(resource.path) > 1:
+            raise ArmError(
+                "MethodNotAllowed",
+                f"{resource.type} has no tags of its own and takes no PATCH; put it, or patch {resource.top}.",
+                status=HTTPStatus.METHOD_NOT_ALLOWED,
+                target=str(resource),
+            )
         self._match(present, if_match)
-        if not isinstance(body, Mapping) or not isinstance(body.get("tags"), Mapping) or set(body) - {"tags"}:
-            raise ArmError("InvalidRequestContent", "PATCH takes an object with 'tags' and nothing else.")
+        members = _PATCHED.get(present["type"], ("tags",))
+        if (
+            not isinstance(body, Mapping)
+            or not body
+            or any(key not in members or not isinstance(value, Mapping) for key, value in body.items())
+        ):
+            known = " or ".join(repr(each) for each in members)
+            raise ArmError("InvalidRequestContent", f"PATCH takes an object with {known} and nothing else.")
         view = references.view(present, self._fabric.world)
-        _, settled = self._fabric.put(view | {"tags": dict(body["tags"])})
+        changed = {key: dict(value) for key, value in body.items()}
+        if "identity" in changed:
+            changed["identity"] = merged(view.get("identity", {}), changed["identity"])
+        settled = self._fabric.put(view | changed)
         return self._written(False, settled, resource)
 
     def delete(self, target: Target, if_match: str | None) -> bool:
@@ -154,14 +204,15 @@ class Resources:
             return True
         self._match(present, if_match)
         TYPES[present["type"].lower()].check_removal(resource, self._fabric.world)
-        self._fabric.remove({resource.key})
+        with_it = gone_with(present) if present["type"] == VIRTUAL_MACHINES else set()
+        self._fabric.remove({resource.key} | with_it)
         return True
 
     def _written(self, new: bool, settled: Document, resource: ResourceId) -> Written:
         world = self._fabric.world
         view = references.view(settled, world)
         shown = children.read_child(view, resource.path[1:]) if len(resource.path) > 1 else view
-        return Written(new, shown, references.etag(settled, world))
+        return Written(new, shown, view["etag"])
 
     def _match(self, document: Document, if_match: str | None) -> None:
         """Refuse a write that was meant for another state of the resource."""
@@ -169,10 +220,14 @@ class Resources:
             return
         etag = references.etag(document, self._fabric.world)
         if if_match.removeprefix("W/").strip('"') != etag.removeprefix("W/").strip('"'):
-            raise ArmError(
+            detail = ArmError(
+                "PreconditionFailedEtagMismatch",
+                f"Etag provided in if-match header {if_match} does not match etag {etag} of resource {document['id']}.",
+            )
+            raise DetailedError(
                 "PreconditionFailed",
-                f"Precondition failed. Etag provided in if-match header {if_match} does not match etag {etag} of"
-                f" resource {document['id']}.",
+                "Precondition failed.",
+                (detail,),
                 status=HTTPStatus.PRECONDITION_FAILED,
                 target=document["id"],
             )
@@ -185,7 +240,8 @@ class Resources:
         if found is None:
             raise ArmError(
                 "ResourceNotFound",
-                f"The Resource '{top.type}/{top.name}' under resource group '{top.resource_group}' was not found.",
+                f"The Resource '{top.type}/{top.name}' under resource group '{top.resource_group}' was not found."
+                " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
                 status=HTTPStatus.NOT_FOUND,
             )
         return found
@@ -204,6 +260,9 @@ class Resources:
 
     @staticmethod
     def _check_type(full_type: str) -> None:
+        namespace = full_type.split("/", 1)[0]
+        if not any(known.split("/", 1)[0] == namespace.lower() for known in TYPES):
+            raise invalid_namespace(namespace)
         if full_type.lower() not in TYPES:
             raise ArmError(
                 "InvalidResourceType",

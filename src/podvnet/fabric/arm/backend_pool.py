@@ -39,8 +39,9 @@ def settle_pool(balancer: ResourceId, fields: Fields, linker: Linker, world: Wor
         settled["drainPeriodInSeconds"] = drain
     network = linker.one(inner, "virtualNetwork", VIRTUAL_NETWORKS)
     addresses, networks = [], set() if network is None else {network["id"]}
+    shown = {member_name(user).lower() for user in world.users(resource.key, "ipConfigurations")}
     for each in inner.each("loadBalancerBackendAddresses"):
-        found = _address(each, linker, networks, world)
+        found = _address(each, linker, networks, world, shown)
         if found:
             addresses.append(found)
     _check_addresses(inner, addresses)
@@ -61,15 +62,25 @@ def settle_pool(balancer: ResourceId, fields: Fields, linker: Linker, world: Wor
     }
 
 
-def _address(fields: Fields, linker: Linker, networks: set[str], world: World) -> Document | None:
-    """One address; None for what stands for a NIC's ip-configuration. Adds its virtual network to ``networks``."""
+def member_name(configuration: str) -> str:
+    """What a pool of NICs calls a member among its addresses, by the id of its ip-configuration."""
+    resource = parse(configuration)
+    return f"{resource.resource_group}_{resource.parent.name}{resource.name}"
+
+
+def _address(fields: Fields, linker: Linker, networks: set[str], world: World, shown: set[str]) -> Document | None:
+    """One address; None for what stands for a NIC's ip-configuration. Adds its virtual network to ``networks``.
+
+    ``shown`` are the names, in lower case, of the ip-configurations that the pool shows.
+    """
     name = fields.required("name")
     check_name(name, name)
     fields.allow("id", "type", "etag")
     inner = fields.fields("properties")
     inner.allow("inboundNatRulesPortMapping")
-    if inner.has("networkInterfaceIPConfiguration"):
-        return None  # the server's own words, sent back
+    # The server's own words, sent back: whole, or by az, which leaves out what is read-only, as the bare name.
+    if inner.has("networkInterfaceIPConfiguration") or (name.lower() in shown and not inner.has("ipAddress")):
+        return None
     inner.allow("networkInterfaceIPConfiguration")
     inner.refuse_unsupported("loadBalancerFrontendIPConfiguration")
     text = inner.required("ipAddress")

@@ -23,7 +23,7 @@ from podvnet.model.arm_error import ArmError
 
 Path = tuple[tuple[str, str], ...]
 
-_KINDS: dict[str, dict[str, bool]] = {
+KINDS: dict[str, dict[str, bool]] = {
     VIRTUAL_NETWORKS: {"subnets": True, "virtualNetworkPeerings": True},
     SECURITY_GROUPS: {"securityRules": True, "defaultSecurityRules": False},
     ROUTE_TABLES: {"routes": True},
@@ -38,6 +38,44 @@ _KINDS: dict[str, dict[str, bool]] = {
     },
 }
 """By type of parent: the kinds of children, and whether they can be written by themselves."""
+_KEPT = {VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings")}
+"""By type of parent: the kinds that a PUT without a word of them leaves as they are. Of the others none is left.
+
+Source: Azure's announcement "Azure Virtual Network now supports updates without subnet property".
+"""
+
+
+def keep_unnamed(body: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """The body of a PUT of a parent that is there, completed by the children that such a PUT leaves as they are.
+
+    Args:
+        body: what is put.
+        document: the parent as it is kept.
+    """
+    properties = body.get("properties") or {}
+    if not isinstance(properties, Mapping):
+        return dict(body)
+    named = {name.lower() for name, value in properties.items() if value is not None}
+    kept = {
+        kind: document["properties"][kind]
+        for kind in _KEPT.get(document["type"], ())
+        if kind.lower() not in named and kind in document["properties"]
+    }
+    return {**body, "properties": {**properties, **kept}} if kept else dict(body)
+
+
+def spelt_as(document: Document, body: Document) -> Document:
+    """A body whose children have the names, in the case, that those of the parent as it is kept have.
+
+    Args:
+        document: the parent as it is kept.
+        body: the parent as it is wanted; not changed.
+    """
+    properties = body.get("properties")
+    if not isinstance(properties, Mapping):
+        return body
+    kinds = {kind for kind in KINDS.get(document["type"], {}) if isinstance(properties.get(kind), list)}
+    return {**body, "properties": {**properties} | {kind: _spelt(document, kind, properties[kind]) for kind in kinds}}
 
 
 def read_child(document: Document, path: Path) -> Document:
@@ -92,8 +130,7 @@ def put_child(document: Document, path: Path, body: Mapping[str, Any], *, synchr
     """
     kind, name = _writable(document, path)
     old = _find(document, kind, name)
-    # A name keeps the case it was created with.
-    child = {**body, "name": old["name"] if old else name, "id": f"{document['id']}/{kind}/{name}"}
+    child = {**body, "name": name, "id": f"{document['id']}/{kind}/{name}"}
     if synchronise and old and kind == "virtualNetworkPeerings" and isinstance(child.get("properties"), Mapping):
         current = old["properties"].get("remoteVirtualNetworkAddressSpace")
         child["properties"] = {**child["properties"], "remoteAddressSpace": current}
@@ -135,7 +172,7 @@ def _step(document: Document, path: Path) -> tuple[str, str]:
 
 def _writable(document: Document, path: Path) -> tuple[str, str]:
     kind, name = _step(document, path)
-    if not _KINDS[document["type"]][kind]:
+    if not KINDS[document["type"]][kind]:
         raise ArmError(
             "MethodNotAllowed",
             f"{document['type']}/{kind} cannot be written by themselves; write {document['id']} with them.",
@@ -146,7 +183,7 @@ def _writable(document: Document, path: Path) -> tuple[str, str]:
 
 
 def _kind(document: Document, kind: str) -> str:
-    found = next((each for each in _KINDS.get(document["type"], {}) if each.lower() == kind.lower()), None)
+    found = next((each for each in KINDS.get(document["type"], {}) if each.lower() == kind.lower()), None)
     if found is None:
         raise _no_such_kind(document, kind)
     return found
@@ -157,8 +194,18 @@ def _find(document: Document, kind: str, name: str) -> Document | None:
     return next((each for each in members if each["name"].lower() == name.lower()), None)
 
 
+def _spelt(document: Document, kind: str, members: list[Any]) -> list[Any]:
+    known = {each["name"].lower(): each["name"] for each in document["properties"].get(kind, [])}
+
+    def spelt(member: Any) -> Any:
+        name = member.get("name") if isinstance(member, Mapping) else None
+        return {**member, "name": known.get(name.lower(), name)} if isinstance(name, str) else member
+
+    return [spelt(each) for each in members]
+
+
 def _no_such_kind(document: Document, kinds: str) -> ArmError:
-    known = ", ".join(_KINDS.get(document["type"], {})) or "none"
+    known = ", ".join(KINDS.get(document["type"], {})) or "none"
     return ArmError(
         "InvalidResourceType",
         f"{document['type']}/{kinds} is not a type this fabric knows; children of {document['type']}: {known}.",

@@ -28,7 +28,7 @@ class Linker:
     def __init__(self, resource: ResourceId, location: str, world: World) -> None:
         self._resource = resource
         self._scope = Scope(resource.subscription, resource.resource_group)
-        self._region = _region(location)
+        self._location = location
         self._world = world
 
     def one(self, fields: Fields, key: str, full_type: str) -> Document | None:
@@ -61,7 +61,7 @@ class Linker:
         wanted = reference.identity(self._scope, full_type)
         found = self._world.find(wanted)
         top = self._world.get(wanted.top)
-        if found is None or top is None or _region(top["location"]) != self._region:
+        if found is None or top is None or not same_region(top["location"], self._location):
             raise reference.error(
                 "InvalidResourceReference",
                 f"Resource {wanted} referenced by resource {self._resource} was not found. Please make sure that the"
@@ -89,6 +89,6 @@ def refuse_use(resource: ResourceId, world: World, code: str, what: str) -> None
         )
 
 
-def _region(location: str) -> str:
-    """A region's name however it is written: ``East US`` is ``eastus``."""
-    return location.replace(" ", "").lower()
+def same_region(one: str, other: str) -> bool:
+    """Tell whether two names are one region's: ``East US`` is ``eastus``."""
+    return one.replace(" ", "").lower() == other.replace(" ", "").lower()

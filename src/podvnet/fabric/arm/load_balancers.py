@@ -271,10 +271,22 @@ def _port_conflict(properties: Fields, rules: tuple[str, str], frontend: str, pr
 def _check_rules(properties: Fields, lists: dict[str, list[Document]]) -> None:
     """Rules to one pool need different protocols or backend ports, or floating addresses."""
     seen: dict[tuple[str, str, int], Document] = {}
+    floating: dict[tuple[str, str, int, str], Document] = {}
     for rule in lists["loadBalancingRules"]:
         inner = rule["properties"]
         for pool in pools_of_rule(rule):
-            other = seen.setdefault((pool, inner["protocol"], inner["backendPort"]), rule)
+            place = (pool, inner["protocol"], inner["backendPort"])
+            twin = floating.setdefault((*place, inner["frontendIPConfiguration"]["id"]), rule)
+            if twin is not rule and inner["enableFloatingIP"] and twin["properties"]["enableFloatingIP"]:
+                raise properties.error(
+                    "RulesUseSameBackendPortProtocolAndPoolAndFrontendIPWithFloatingIPEnabled",
+                    f"Load balancing rules {twin['name']} and {rule['name']} with floating IP enabled use the same"
+                    f" protocol {inner['protocol']}, backend port {inner['backendPort']} and frontend IP"
+                    f" {inner['frontendIPConfiguration']['id']}, and must not be used with the same backend address"
+                    f" pool {pool.rsplit('/', 1)[-1]}",
+                    "loadBalancingRules",
+                )
+            other = seen.setdefault(place, rule)
             if other is not rule and not (inner["enableFloatingIP"] and other["properties"]["enableFloatingIP"]):
                 raise properties.error(
                     "RulesUseSameBackendPortProtocolAndPool",
@@ -288,10 +300,21 @@ def _check_rules(properties: Fields, lists: dict[str, list[Document]]) -> None:
 def _check_outbound(properties: Fields, lists: dict[str, list[Document]], world: World) -> None:
     frontends = {each["id"].lower(): each for each in lists["frontendIPConfigurations"]}
     pools = {each["id"].lower(): each for each in lists["backendAddressPools"]}
+    spoken: dict[tuple[str, str], str] = {}
     for rule in lists["outboundRules"]:
         inner = rule["properties"]
         addresses = 0
         for reference in inner["frontendIPConfigurations"]:
+            protocols = ("Tcp", "Udp") if inner["protocol"] == "All" else (inner["protocol"],)
+            for protocol in protocols:
+                other = spoken.setdefault((reference["id"].lower(), protocol), rule["name"])
+                if other != rule["name"]:
+                    raise properties.error(
+                        "MoreThanOneOutboundRuleUsingSameFrontendIPConfigurationAndProtocolIsNotSupported",
+                        f"It is not supported to have more than a single outbound rule using frontendIPConfiguration"
+                        f" {reference['id']} with same or overlapping protocol: {other}, {rule['name']}",
+                        "outboundRules",
+                    )
             settled = frontends[reference["id"].lower()]["properties"]
             if "subnet" in settled:
                 raise properties.error(

@@ -98,8 +98,9 @@ def check_member(
         network = network_of_balancer(balancer)
         internal = network is not None
         if internal in kinds:
+            another = "NetworkInterfaceUsesMultipleLoadBalancersOfSameType"
             raise properties.error(
-                "AnotherInternalLoadBalancerExists" if internal else "AnotherPublicLoadBalancerExists",
+                "AnotherInternalLoadBalancerExists" if internal else another,
                 f"Network interface {nic} is in backends of {kinds[internal]} and {balancer['id']}; of load balancers"
                 f" that are {'internal' if internal else 'public'} one is allowed",
             )

@@ -30,6 +30,7 @@ class NatGateways:
         previous = world.get(resource)
         properties = body.fields("properties")
         properties.allow("provisioningState", "resourceGuid", "subnets")
+        properties.only("type", "Public")
         properties.refuse_unsupported(
             "publicIpAddressesV6", "publicIpPrefixesV6", "sourceVirtualNetwork", "serviceGateway"
         )
@@ -67,9 +68,11 @@ class NatGateways:
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "idleTimeoutInMinutes": idle,
-            "publicIpAddresses": [{"id": each["id"]} for each in addresses],
-            "publicIpPrefixes": [{"id": each["id"]} for each in prefixes],
+            "type": "Public",
         }
+        for key, found in (("publicIpAddresses", addresses), ("publicIpPrefixes", prefixes)):
+            if found:
+                document["properties"][key] = [{"id": each["id"]} for each in found]
         document["_fabric"] = {}
         return document
 

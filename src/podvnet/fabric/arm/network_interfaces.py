@@ -6,6 +6,8 @@ address it has. Source: Azure document "Configure IP addresses for an Azure netw
 
 from __future__ import annotations
 
+import base64
+import uuid
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -65,6 +67,7 @@ class NetworkInterfaces:
             "hostedWorkloads", "enableAcceleratedNetworking", "vnetEncryptionSupported", "migrationPhase",
             "defaultOutboundConnectivityEnabled", "allowPort25Out",
         )  # fmt: skip
+        body.only("kind", "Regular")
         properties.refuse_unsupported("tapConfigurations", "privateLinkService", "workloadType")
         properties.only("auxiliaryMode", "None")
         properties.only("auxiliarySku", "None")
@@ -79,6 +82,7 @@ class NetworkInterfaces:
         body.refuse_unread()
         previous = world.get(resource)
         subnet = wanted[0].subnet
+        _check_network(resource, properties, subnet, len(wanted), world)
         allotment = Allotment(subnet, resource.key, world)
         places = allotment.give([each.wish for each in wanted], _kept_places(previous, subnet["id"]))
         configurations = [
@@ -93,12 +97,20 @@ class NetworkInterfaces:
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "ipConfigurations": configurations,
-            "dnsSettings": dns,
+            "dnsSettings": dns | {"internalDomainNameSuffix": _domain_suffix(parse(subnet["id"]).parent)},
             "enableAcceleratedNetworking": False,
+            "vnetEncryptionSupported": False,
             "enableIPForwarding": forwarding,
-            "nicType": "Standard",
+            "disableTcpStateTracking": False,
             "hostedWorkloads": [],
+            "tapConfigurations": [],
+            "nicType": "Standard",
+            "allowPort25Out": True,
+            "defaultOutboundConnectivityEnabled": False,
+            "auxiliaryMode": "None",
+            "auxiliarySku": "None",
         }
+        document["kind"] = "Regular"
         if group:
             document["properties"]["networkSecurityGroup"] = {"id": group["id"]}
         document["_fabric"] = {"number": number, "mac": mac}
@@ -226,6 +238,7 @@ def attach(document: Document, machine_id: str, *, primary: bool, outbound: str 
         "virtualMachine": {"id": machine_id},
         "primary": primary,
         "macAddress": arm_mac(parse_mac(inner["mac"])),
+        "defaultOutboundConnectivityEnabled": outbound is not None,
     }
     return document | {"properties": properties, "_fabric": inner}
 
@@ -236,18 +249,36 @@ def detach(document: Document) -> Document:
         key: value
         for key, value in document["properties"].items()
         if key not in {"virtualMachine", "primary", "macAddress"}
-    }
+    } | {"defaultOutboundConnectivityEnabled": False}
     inner = {key: value for key, value in document["_fabric"].items() if key != "outbound"}
     return document | {"properties": properties, "_fabric": inner}
 
 
 def _carry_over(previous: Document, document: Document) -> None:
     """Keep what belongs to the attachment to a VM and not to the NIC's own definition."""
-    for key in ("virtualMachine", "primary", "macAddress"):
+    for key in ("virtualMachine", "primary", "macAddress", "defaultOutboundConnectivityEnabled"):
         if key in previous["properties"]:
             document["properties"][key] = previous["properties"][key]
     if "outbound" in previous["_fabric"]:
         document["_fabric"]["outbound"] = previous["_fabric"]["outbound"]
+
+
+def _check_network(nic: ResourceId, properties: Fields, subnet: Document, count: int, world: World) -> None:
+    """Refuse more private addresses than a virtual network holds; a block counts as one."""
+    network = f"{parse(subnet['id']).parent.key}/"
+    held = [found for key, found in world.holders.items() if key.startswith(network)]
+    # Telling blocks from addresses takes long, and is needed only close to the limit.
+    if sum(map(len, held)) + count <= limits.ADDRESSES_PER_VIRTUAL_NETWORK:
+        return
+    own = f"{nic.key}/"
+    others = sum(not holder.lower().startswith(own) for found in held for holder in set(found.values()))
+    if others + count > limits.ADDRESSES_PER_VIRTUAL_NETWORK:
+        raise properties.error(
+            "PrivateIPAddressCountLimitReached",
+            f"a virtual network holds at most {limits.ADDRESSES_PER_VIRTUAL_NETWORK} private addresses, not"
+            f" {others + count}",
+            "ipConfigurations",
+        )
 
 
 def _kept_places(previous: Document | None, subnet: str) -> dict[str, Place]:
@@ -258,6 +289,12 @@ def _kept_places(previous: Document | None, subnet: str) -> dict[str, Place]:
         for each in previous["properties"]["ipConfigurations"]
         if each["properties"]["subnet"]["id"].lower() == subnet.lower()
     }
+
+
+def _domain_suffix(network: ResourceId) -> str:
+    """What Azure's own names of a virtual network end with: one label for each network."""
+    label = base64.b32encode(uuid.UUID(stable_guid(network, "names")).bytes).decode().rstrip("=").lower()
+    return f"{label}.bx.internal.cloudapp.net"
 
 
 def _dns_settings(properties: Fields) -> Document:

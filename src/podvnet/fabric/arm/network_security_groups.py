@@ -50,10 +50,11 @@ class NetworkSecurityGroups:
         document["properties"] = {
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
-            "flushConnection": flush,
             "securityRules": rules,
             "defaultSecurityRules": [_default_rule(resource, each) for each in _DEFAULT_RULES],
         }
+        if properties.has("flushConnection"):
+            document["properties"]["flushConnection"] = flush
         document["_fabric"] = {}
         return document
 

@@ -12,6 +12,7 @@ import json
 import uuid
 from typing import Any, NamedTuple
 
+from podvnet.fabric.arm.backend_pool import member_name
 from podvnet.fabric.arm.virtual_network_peerings import live_view
 from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
@@ -25,7 +26,6 @@ from podvnet.fabric.arm.world import (
     Document,
     World,
 )
-from podvnet.model.resource_id import parse
 
 
 class _Back(NamedTuple):
@@ -112,8 +112,7 @@ def _complete(part: Document, world: World) -> None:
 
 def _member(pool: Document, configuration: str) -> Document:
     """What a pool of NICs shows for a member among its addresses."""
-    resource = parse(configuration)
-    name = f"{resource.resource_group}_{resource.parent.name}{resource.name}"
+    name = member_name(configuration)
     return {
         "name": name,
         "id": f"{pool['id']}/loadBalancerBackendAddresses/{name}",

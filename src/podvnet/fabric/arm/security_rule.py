@@ -71,9 +71,10 @@ def settle_rule(group: ResourceId, fields: Fields, linker: Linker, world: World)
     networks = {network_of(each, world) for each in groups_of_rule(rule)} - {None}
     if len(networks) > 1:
         raise properties.error(
-            "ApplicationSecurityGroupsNotInSameVnet",
-            f"Security rule {name}: the members of all its application security groups must be in one virtual network,"
-            f" not in {' and '.join(sorted(map(str, networks)))}",
+            "AllApplicationSecurityGroupsInSecurityRuleMustBeFromSameVnet",
+            f"Security Rule {resource} has Application Security Groups (ASGs) from multiple virtual networks"
+            f" ({', '.join(sorted(map(str, networks)))}). All ASGs on the Security Rule must be from the same virtual"
+            " network.",
         )
     return rule
 
@@ -122,7 +123,7 @@ def _addresses(properties: Fields, side: str, linker: Linker) -> Document:
         )
     if len(groups) > limits.APPLICATION_GROUPS_PER_RULE_SIDE:
         raise properties.error(
-            "ApplicationSecurityGroupCountLimitReached",
+            "NumberOfApplicationSecurityGroupsReferencedInSecurityRuleLimitReached",
             f"a side names at most {limits.APPLICATION_GROUPS_PER_RULE_SIDE}, not {len(groups)}",
             group_key,
         )

@@ -25,8 +25,17 @@ _SERVICES = (
 _NO_NAT = "gatewaysubnet"
 
 
-def settle_subnet(network: ResourceId, fields: Fields, space: list[Prefix], linker: Linker) -> Document:
+def settle_subnet(
+    network: ResourceId, fields: Fields, space: list[Prefix], linker: Linker, unsaid: bool | None
+) -> Document:
     """Check and complete a subnet.
+
+    Args:
+        network: the virtual network it is in.
+        fields: the subnet as it is wanted.
+        space: the network's address space.
+        linker: reads the subnet's references.
+        unsaid: its ``defaultOutboundAccess`` when it says nothing of that; None for on, and not shown.
 
     Raises:
         ArmError: it is refused.
@@ -44,12 +53,12 @@ def settle_subnet(network: ResourceId, fields: Fields, space: list[Prefix], link
     )  # fmt: skip
     properties.only("sharingScope")
     prefixes = _prefixes(network, name, properties, space)
-    outbound = properties.flag("defaultOutboundAccess", default=True)
+    said = properties.flag("defaultOutboundAccess", default=True)
+    outbound = said if properties.has("defaultOutboundAccess") else unsaid
     settled: Document = {
         "provisioningState": "Succeeded",
         "addressPrefix": str(prefixes[0]),
         "addressPrefixes": [str(prefix) for prefix in prefixes],
-        "defaultOutboundAccess": outbound,
         "delegations": _delegations(resource, properties),
         "privateEndpointNetworkPolicies": properties.choice(
             "privateEndpointNetworkPolicies", "Disabled",
@@ -60,6 +69,8 @@ def settle_subnet(network: ResourceId, fields: Fields, space: list[Prefix], link
         ),
     }  # fmt: skip
     del settled["addressPrefix" if len(prefixes) > 1 else "addressPrefixes"]
+    if outbound is not None:
+        settled["defaultOutboundAccess"] = outbound
     for key, full_type in _ASSOCIATED.items():
         found = linker.one(properties, key, full_type)
         if found:

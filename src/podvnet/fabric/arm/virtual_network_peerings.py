@@ -8,6 +8,7 @@ Source: Azure documents "Create, change, or delete a virtual network peering", "
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from ipaddress import ip_network
 
 from podvnet.fabric.arm.fields import Fields
@@ -15,6 +16,7 @@ from podvnet.fabric.arm.resource_type import check_name, stable_guid
 from podvnet.fabric.arm.world import PEERINGS, VIRTUAL_NETWORKS, Document, World
 from podvnet.model import limits
 from podvnet.model.address import Prefix, disjoint
+from podvnet.model.arm_error import ArmError
 from podvnet.model.resource_id import ResourceId, Scope
 
 _FLAGS = {
@@ -97,8 +99,12 @@ def _peering(network: ResourceId, fields: Fields, known: dict[str, Document], wo
         raise properties.error("InvalidRequestFormat", "a virtual network cannot be peered with itself")
     previous = known.get(name.lower())
     if previous and previous["properties"]["remoteVirtualNetwork"]["id"].lower() != remote_id.key:
-        raise properties.error(
-            "PropertyChangeNotAllowed", "a peering's remote virtual network cannot be changed", "remoteVirtualNetwork"
+        raise ArmError(
+            "PropertyChangeNotAllowed",
+            f"Changing property 'remoteVirtualNetwork' is not allowed: a peering's remote virtual network cannot be"
+            f" changed. Delete {resource} and create another peering.",
+            status=HTTPStatus.CONFLICT,
+            target=str(resource),
         )
     remote = world.get(remote_id)
     if remote is None and not (previous and previous["properties"]["peeringState"] == "Disconnected"):

@@ -27,6 +27,11 @@ _FORBIDDEN = tuple(
     for text in ("224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32")
 )
 _FLOW_TIMEOUT = (4, 30)
+_PRIVATE_SINCE = "2025-07-01"
+"""The first api-version whose new subnets have no default outbound access unless they say so.
+
+Source: Azure document "Default outbound access in Azure".
+"""
 
 
 class VirtualNetworks:
@@ -52,7 +57,13 @@ class VirtualNetworks:
         for server in dns:
             self._address(properties, server)
         linker = Linker(resource, document["location"], world)
-        subnets = [settle_subnet(resource, each, space, linker) for each in properties.each("subnets")]
+        if previous:
+            _check_prefixes(properties, previous, space)
+        version = body.text("apiVersion")
+        subnets = [
+            settle_subnet(resource, each, space, linker, _outbound_unsaid(each, version, previous))
+            for each in properties.each("subnets")
+        ]
         self._check_subnets(properties, subnets)
         check_gateways(resource, properties, subnets, world)
         if previous:
@@ -64,12 +75,13 @@ class VirtualNetworks:
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "addressSpace": {"addressPrefixes": [str(prefix) for prefix in space]},
-            "dhcpOptions": {"dnsServers": dns},
             "subnets": subnets,
             "virtualNetworkPeerings": peerings,
             "enableDdosProtection": False,
             "privateEndpointVNetPolicies": "Disabled",
         }
+        if properties.has("dhcpOptions"):
+            document["properties"]["dhcpOptions"] = {"dnsServers": dns}
         if properties.has("flowTimeoutInMinutes"):
             document["properties"]["flowTimeoutInMinutes"] = flow_timeout
         number = previous["_fabric"]["number"] if previous else world.free_number(VIRTUAL_NETWORKS)
@@ -159,11 +171,48 @@ def intent_of(document: Document) -> VirtualNetwork:
         number=document["_fabric"]["number"],
         prefixes=tuple(ip_network(text) for text in properties["addressSpace"]["addressPrefixes"]),
         subnets=tuple(
-            Subnet(parse(each["id"]), prefixes_of(each), each["properties"]["defaultOutboundAccess"])
+            Subnet(parse(each["id"]), prefixes_of(each), each["properties"].get("defaultOutboundAccess", True))
             for each in properties["subnets"]
         ),
-        dns_servers=tuple(ip_address(text) for text in properties["dhcpOptions"]["dnsServers"]),
+        dns_servers=tuple(ip_address(text) for text in properties.get("dhcpOptions", {}).get("dnsServers", [])),
     )
+
+
+def _outbound_unsaid(subnet: Fields, version: str, previous: Document | None) -> bool | None:
+    """What the ``defaultOutboundAccess`` of a subnet is that says nothing of it; None for on, and not shown.
+
+    Args:
+        subnet: as it is wanted.
+        version: the api-version it is written in; empty in a file that names none, which is as the older ones.
+        previous: the virtual network as it is kept. What is there stays as it is.
+    """
+    if version < _PRIVATE_SINCE:
+        return None
+    name = subnet.text("name").lower()
+    for each in previous["properties"]["subnets"] if previous else ():
+        if each["name"].lower() == name:
+            kept: bool | None = each["properties"].get("defaultOutboundAccess")
+            return kept
+    return False
+
+
+def _check_prefixes(properties: Fields, previous: Document, space: list[Prefix]) -> None:
+    """Refuse to take a prefix away from under subnets that stay as they are."""
+    kept = {subnet.text("name").lower(): subnet.fields("properties") for subnet in properties.each("subnets")}
+    for old in previous["properties"]["subnets"]:
+        wanted = kept.get(old["name"].lower())
+        for prefix in prefixes_of(old):
+            if wanted and str(prefix) in (wanted.text("addressPrefix"), *wanted.texts("addressPrefixes")):
+                _check_covered(properties, old["name"], prefix, space)
+
+
+def _check_covered(properties: Fields, subnet: str, prefix: Prefix, space: list[Prefix]) -> None:
+    if not any(prefix.version == part.version and prefix.subnet_of(part) for part in space):  # type: ignore[arg-type]
+        raise properties.error(
+            "InUsePrefixCannotBeDeleted",
+            f"the prefix around {prefix} has active allocations and cannot be deleted: subnet '{subnet}' is in it",
+            "addressSpace.addressPrefixes",
+        )
 
 
 def _refuse_used(subnet: ResourceId, world: World, code: str, verb: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any
 
@@ -29,6 +30,7 @@ PUBLIC_ADDRESSES = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAYS = "Microsoft.Network/natGateways"
 LOAD_BALANCERS = "Microsoft.Network/loadBalancers"
 VIRTUAL_MACHINES = "Microsoft.Compute/virtualMachines"
+USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 INTERNET_HOSTS = "Podvnet.Fabric/internetHosts"
 
 OUTBOUND_POOL = IPv4Network("203.0.113.0/24")
@@ -155,7 +157,13 @@ def shown(document: Document) -> Document:
 def addresses_of(configuration: Document) -> tuple[Address, ...]:
     """The private addresses of an ip-configuration: one, or the sixteen of a block."""
     text = configuration["properties"]["privateIPAddress"]
-    return tuple(ip_network(text)) if "/" in text else (ip_address(text),)
+    return tuple(ip_network(text)) if "/" in text else (_address(text),)
+
+
+@lru_cache(maxsize=1 << 17)
+def _address(text: str) -> Address:
+    """Each address is read several times a write; kept, it is read once, and is one object wherever it is held."""
+    return ip_address(text)
 
 
 def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
@@ -173,8 +181,8 @@ def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
             yield subnet, address, holder["id"]
 
 
-_BACKWARDS = {"virtualMachine"}
-"""Members that state what another resource says already."""
+_UNFOLLOWED = {"virtualMachine", "osProfile", "storageProfile", "diagnosticsProfile", "securityProfile"}
+"""Members that refer to nothing: one states what another resource says already, the others are kept as they come."""
 
 
 def _references(document: Document) -> Iterator[tuple[str, str]]:
@@ -190,7 +198,7 @@ def _references(document: Document) -> Iterator[tuple[str, str]]:
                 return
             owner = value.get("id", owner)
             for key, each in value.items():
-                if type(each) in {dict, list} and key not in _BACKWARDS:
+                if type(each) in {dict, list} and key not in _UNFOLLOWED:
                     yield from within(each, owner)
 
     return within(document["properties"], document["id"])

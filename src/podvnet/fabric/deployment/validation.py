@@ -37,7 +37,7 @@ def validate(deployment: Deployment, preflight: Preflight | None = None) -> Docu
     resources = list(every_resource(deployment))
     errors: list[ArmError] = []
     for resource in resources:
-        if preflight and not resource.is_deployment:
+        if preflight and not resource.is_deployment and not resource.existing:
             try:
                 preflight(resource.id, resource.api_version, resource.draft()[0])
             except ArmError as error:
