@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from podvnet.fabric.api.lenient_json import loads
+from podvnet.fabric.api.lenient_json import is_deeper, loads
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,11 @@ def test_what_is_read(text: str, value: object) -> None:
 def test_what_is_not(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "levels", "deeper"),
+    [({}, 1, False), ({"a": 1}, 1, False), ({"a": {}}, 1, True), ([[{"a": [1]}]], 4, False), ([[{"a": [1]}]], 3, True)],
+)
+def test_levels_are_counted(value: Any, levels: int, deeper: bool) -> None:
+    assert is_deeper(value, levels) is deeper

@@ -32,6 +32,17 @@ def loads(text: str) -> Any:
         return json.loads(_TOKEN.sub(_strict, text))
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Tell whether objects and lists are nested deeper than so many levels."""
+    here = [value]
+    for _ in range(levels):
+        here = [each for each in here if isinstance(each, dict | list)]
+        here = [inner for each in here for inner in (each.values() if isinstance(each, dict) else each)]
+        if not here:
+            return False
+    return any(isinstance(each, dict | list) for each in here)
+
+
 def _strict(token: re.Match[str]) -> str:
     match token.lastgroup:
         case "string":
