@@ -10,7 +10,7 @@ from pathlib import Path
 
 from podvnet.linux import mount
 from podvnet.linux.error import KernelError
-from podvnet.linux.namespace import CLONE_NEWNS, unshare
+from podvnet.linux.namespace import CLONE_NEWNS, kind, unshare
 
 
 def create(pin: Path, furnish: Callable[[], None]) -> None:
@@ -75,8 +75,15 @@ def _create(pin: Path, furnish: Callable[[], None], processor: int) -> None:
 
 
 def exists(pin: Path) -> bool:
-    """Tell whether a namespace is pinned there."""
-    return mount.is_mount_point(str(pin))
+    """Tell whether a namespace is pinned there. Looks at the pin alone: a table of mounts has hundreds a VM."""
+    try:
+        descriptor = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return kind(descriptor) == CLONE_NEWNS
+    finally:
+        os.close(descriptor)
 
 
 def delete(pin: Path) -> None:

@@ -47,10 +47,15 @@ def exists(name: str) -> bool:
 
 def is_network_namespace(descriptor: int) -> bool:
     """Tell whether an open file is a network namespace."""
+    return kind(descriptor) == CLONE_NEWNET
+
+
+def kind(descriptor: int) -> int:
+    """Which kind of namespace an open file is, as clone(2) names it, e.g. ``CLONE_NEWNET``; 0 when it is none."""
     try:
-        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == CLONE_NEWNET
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
     except OSError:
-        return False
+        return 0
 
 
 @contextlib.contextmanager

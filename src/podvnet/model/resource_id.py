@@ -6,7 +6,7 @@ Source: Azure document "Resource IDs"; segments are case-insensitive and case-pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEFAULT_SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 DEFAULT_RESOURCE_GROUP = "podvnet"
@@ -28,12 +28,18 @@ class ResourceId:
         subscription, resource_group: where it lives.
         provider: e.g. ``Microsoft.Network``.
         path: pairs of (type, name), the parent first.
+        key: the id in lower case: what ids are compared by.
     """
 
     subscription: str
     resource_group: str
     provider: str
     path: tuple[tuple[str, str], ...]
+    key: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Kept, because an id is made once and looked up by at every write.
+        object.__setattr__(self, "key", str(self).lower())
 
     def __str__(self) -> str:
         tail = "/".join(f"{kind}/{name}" for kind, name in self.path)
@@ -46,11 +52,6 @@ class ResourceId:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResourceId) and self.key == other.key
-
-    @property
-    def key(self) -> str:
-        """The id in lower case: what ids are compared by."""
-        return str(self).lower()
 
     @property
     def name(self) -> str:
