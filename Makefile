@@ -1,5 +1,5 @@
 # Aliases; the scripts do the work and set up what they need.
-.PHONY: run test check bench
+.PHONY: run test check bench soak fuzz
 run:
 	scripts/run
 test:
@@ -8,3 +8,7 @@ check:
 	scripts/test check
 bench:
 	scripts/bench
+soak:
+	scripts/soak
+fuzz:
+	scripts/test fuzz

@@ -113,6 +113,25 @@ def test_a_wrong_secret_gets_no_token(cloud: Cloud) -> None:
     assert (status, body["error"]) == (400, "unsupported_grant_type")
 
 
+def test_a_disconnected_clouds_tenant_logs_in_as_the_fabrics_own(cloud: Cloud) -> None:
+    access = cloud.access
+    status, found, _ = ask(access, "/adfs/.well-known/openid-configuration")
+    assert status == 200
+    place = found["token_endpoint"].removeprefix(access.endpoint)
+    form = urlencode(
+        {
+            "grant_type": "client_credentials", "client_id": access.client, "client_secret": access.secret,
+            "scope": f"{access.endpoint}/.default",
+        }
+    )  # fmt: skip
+    status, body, _ = ask(access, place, method="POST", body=form)
+    assert status == 200
+    status, _, _ = ask(access, groups_path(access), headers={"Authorization": f"Bearer {body['access_token']}"})
+    assert status == 200
+    status, body, _ = ask(access, place.replace("adfs", "elsewhere"), method="POST", body=form)
+    assert (status, body["error_codes"]) == (400, [90002])
+
+
 def test_a_reader_may_read_and_nothing_else(cloud: Cloud, reader: Cloud) -> None:
     assert "rg" in [group.name for group in reader.resources.resource_groups.list()]
     for action in (

@@ -11,7 +11,7 @@ from podvnet.cli import client
 from podvnet.cli.fabric import json_option
 from podvnet.cli.output import print_json
 
-_FORMATS = ("shell", "az", "python", "terraform", "curl")
+_FORMATS = ("shell", "az", "python", "terraform", "azapi", "curl")
 
 
 @click.command()
@@ -28,14 +28,16 @@ def env(wanted: str, name: str, reader: bool, as_json: bool) -> None:
     Examples:
       eval "$(podvnet env)"           variables that SDKs read
       podvnet env --for az            commands that log az in
-      podvnet env --for terraform     a provider block
+      podvnet env --for terraform     a block for the provider azurerm
+      podvnet env --for azapi         a block for terraform's provider azapi
     """  # noqa: D301
     role = "Reader" if reader else "Contributor"
     access = client.ask("POST", "/principals", {"name": name, "role": role}, as_json=as_json)
     if as_json:
         print_json(access)
         return
-    click.echo({"shell": _shell, "az": _az, "python": _python, "terraform": _terraform, "curl": _curl}[wanted](access))
+    printers = (_shell, _az, _python, _terraform, _azapi, _curl)
+    click.echo(dict(zip(_FORMATS, printers, strict=True))[wanted](access))
 
 
 def _shell(access: dict[str, Any]) -> str:
@@ -69,10 +71,13 @@ credential = ClientSecretCredential(
     {access["tenant"]!r}, {access["client"]!r}, {access["secret"]!r},
     authority={access["endpoint"]!r}, disable_instance_discovery=True, connection_verify={access["ca"]!r},
 )
-network = NetworkManagementClient(
-    credential, {access["subscription"]!r}, base_url={access["endpoint"]!r},
-    credential_scopes=[{access["endpoint"] + "/.default"!r}], connection_verify={access["ca"]!r},
-)"""
+subscription = {access["subscription"]!r}
+options = {{
+    "base_url": {access["endpoint"]!r},
+    "credential_scopes": [{access["endpoint"] + "/.default"!r}],
+    "connection_verify": {access["ca"]!r},
+}}
+network = NetworkManagementClient(credential, subscription, **options)"""
 
 
 def _terraform(access: dict[str, Any]) -> str:
@@ -86,6 +91,26 @@ provider "azurerm" {{
   client_id                       = "{access["client"]}"
   client_secret                   = "{access["secret"]}"
   resource_provider_registrations = "none"
+}}"""
+
+
+def _azapi(access: dict[str, Any]) -> str:
+    # The tenant "adfs" is what keeps the provider from asking the public cloud whether it knows this authority.
+    here = access["endpoint"]
+    return f"""# export SSL_CERT_FILE={access["ca"]}
+provider "azapi" {{
+  endpoint = [{{
+    active_directory_authority_host = "{here}"
+    resource_manager_endpoint       = "{here}"
+    resource_manager_audience       = "{here}"
+  }}]
+  subscription_id            = "{access["subscription"]}"
+  tenant_id                  = "adfs"
+  client_id                  = "{access["client"]}"
+  client_secret              = "{access["secret"]}"
+  use_cli                    = false
+  use_msi                    = false
+  skip_provider_registration = true
 }}"""
 
 
