@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from typing import cast
 
-from podvnet.fabric.arm import internet_hosts, network_interfaces, virtual_machines, virtual_networks
+from podvnet.fabric.arm import (
+    flow_logs,
+    internet_hosts,
+    network_interfaces,
+    network_security_groups,
+    route_tables,
+    virtual_machines,
+    virtual_networks,
+)
+from podvnet.fabric.arm.service_tag_prefixes import Meanings, group_with, meanings, table_with
 from podvnet.fabric.arm.world import (
     INTERNET_HOSTS,
     NETWORK_INTERFACES,
+    NETWORK_WATCHERS,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
     VIRTUAL_MACHINES,
     VIRTUAL_NETWORKS,
     Document,
     World,
 )
+from podvnet.model.flow_log import FlowLog
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
+from podvnet.model.routing import RouteTable
+from podvnet.model.security import SecurityGroup
 
-IntentValue = VirtualNetwork | NetworkInterface | VirtualMachine | InternetHost
+IntentValue = (
+    VirtualNetwork | NetworkInterface | VirtualMachine | InternetHost | SecurityGroup | RouteTable | tuple[FlowLog, ...]
+)
 
 
 class IntentReader:
@@ -23,16 +40,20 @@ class IntentReader:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Document, IntentValue]] = {}
+        self._tags: Meanings = {}
 
     def read(self, world: World) -> Intent:
         """The intent of a world. Resources that no packet obeys yet have no place in it."""
         intent = Intent()
+        tags = meanings(world)
+        if tags != self._tags:
+            self._tags, self._known = tags, {}
         known: dict[int, tuple[Document, IntentValue]] = {}
         for key, document in world.documents.items():
             if document["type"] not in _READERS:
                 continue
             cached = self._known.get(id(document))
-            value = cached[1] if cached and cached[0] is document else _value(document)
+            value = cached[1] if cached and cached[0] is document else _value(document, tags)
             known[id(document)] = (document, value)
             _place(intent, key, value)
         self._known = known
@@ -44,11 +65,20 @@ _READERS = {
     NETWORK_INTERFACES: network_interfaces.intent_of,
     VIRTUAL_MACHINES: virtual_machines.intent_of,
     INTERNET_HOSTS: internet_hosts.intent_of,
+    SECURITY_GROUPS: network_security_groups.intent_of,
+    ROUTE_TABLES: route_tables.intent_of,
+    NETWORK_WATCHERS: flow_logs.intent_of,
 }
 
 
-def _value(document: Document) -> IntentValue:
-    return cast("IntentValue", _READERS[document["type"]](document))
+def _value(document: Document, tags: Meanings) -> IntentValue:
+    value = cast("IntentValue", _READERS[document["type"]](document))
+    match value:
+        case SecurityGroup() if tags:
+            return group_with(value, tags)
+        case RouteTable() if tags:
+            return table_with(value, tags)
+    return value
 
 
 def _place(intent: Intent, key: str, value: IntentValue) -> None:
@@ -61,3 +91,9 @@ def _place(intent: Intent, key: str, value: IntentValue) -> None:
             intent.machines[key] = value
         case InternetHost():
             intent.internet_hosts[key] = value
+        case SecurityGroup():
+            intent.security_groups[key] = value
+        case RouteTable():
+            intent.route_tables[key] = value
+        case tuple():
+            intent.flow_logs.update((log.id.key, log) for log in value)

@@ -22,6 +22,9 @@ Mac = NewType("Mac", str)
 PLATFORM_MAC = Mac("12:34:56:78:9a:bc")
 """What every ARP request on an Azure NIC is answered with: the host routes all traffic."""
 
+GATEWAY6 = IPv6Address("fe80::1234:5678:9abc")
+"""The gateway of every IPv6 subnet: link-local, and made of :data:`PLATFORM_MAC`."""
+
 IMDS_ADDRESS = IPv4Address("169.254.169.254")
 WIRESERVER_ADDRESS = IPv4Address("168.63.129.16")
 

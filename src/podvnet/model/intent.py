@@ -9,30 +9,46 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from podvnet.model.address import Address, Mac, Prefix
-from podvnet.model.limits import NIC_MTU
+from podvnet.model.flow_log import FlowLog
+from podvnet.model.limits import FLOW_TIMEOUT, NIC_MTU
 from podvnet.model.resource_id import ResourceId
+from podvnet.model.routing import Peering, RouteTable
+from podvnet.model.security import SecurityGroup
 from podvnet.model.subnet import Subnet
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualNetwork:
-    """A virtual network. ``number`` is small, stable and unique in the fabric."""
+    """A virtual network. ``number`` is small, stable and unique in the fabric.
+
+    Attributes:
+        peerings: those that are connected.
+        flow_timeout: seconds after which an idle flow is forgotten.
+    """
 
     id: ResourceId
     number: int
     prefixes: tuple[Prefix, ...]
     subnets: tuple[Subnet, ...]
     dns_servers: tuple[Address, ...] = ()
+    peerings: tuple[Peering, ...] = ()
+    flow_timeout: int = FLOW_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
 class IpConfiguration:
-    """One private address of a NIC. ``outbound`` is the public address that default outbound access gave it."""
+    """One private address of a NIC.
+
+    Attributes:
+        outbound: the public address that default outbound access gave it.
+        groups: the application security groups it is a member of.
+    """
 
     name: str
     address: Address
     primary: bool = False
     outbound: Address | None = None
+    groups: tuple[ResourceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,12 @@ class NetworkInterface:
     ip_configurations: tuple[IpConfiguration, ...]
     ip_forwarding: bool = False
     mtu: int = NIC_MTU
+    security_group: ResourceId | None = None
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions it has addresses of."""
+        return tuple(sorted({config.address.version for config in self.ip_configurations}))
 
     def primary(self, version: int = 4) -> IpConfiguration:
         """The first ip-configuration of the IP version: the primary one comes first."""
@@ -93,6 +115,9 @@ class Intent:
     nics: dict[str, NetworkInterface] = field(default_factory=dict)
     machines: dict[str, VirtualMachine] = field(default_factory=dict)
     internet_hosts: dict[str, InternetHost] = field(default_factory=dict)
+    security_groups: dict[str, SecurityGroup] = field(default_factory=dict)
+    route_tables: dict[str, RouteTable] = field(default_factory=dict)
+    flow_logs: dict[str, FlowLog] = field(default_factory=dict)
 
     def subnet_of(self, nic: NetworkInterface) -> Subnet:
         """The subnet a NIC is in."""

@@ -19,6 +19,9 @@ IPV6_SUBNET = 64
 NIC_MTU = 1500
 """Bytes of an IP packet that a NIC carries by default."""
 
+FLOW_TIMEOUT = 240
+"""Seconds after which an idle flow is forgotten, unless the virtual network says otherwise."""
+
 NAME_LENGTH = 80
 """Characters of a resource name at most."""
 

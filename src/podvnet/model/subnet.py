@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from podvnet.model.address import Address, Prefix
+from podvnet.model.address import GATEWAY6, Address, Prefix
 from podvnet.model.resource_id import ResourceId
 
 _LEADING_RESERVED = 4
@@ -27,6 +27,9 @@ class Subnet:
     id: ResourceId
     prefixes: tuple[Prefix, ...]
     default_outbound: bool = True
+    security_group: ResourceId | None = None
+    route_table: ResourceId | None = None
+    service_endpoints: tuple[str, ...] = ()
 
     def prefix_of(self, version: int) -> Prefix | None:
         """The prefix of IP ``version`` (4 or 6), or None."""
@@ -34,8 +37,8 @@ class Subnet:
 
 
 def gateway(prefix: Prefix) -> Address:
-    """The default gateway: the first address after the network address."""
-    return prefix.network_address + 1
+    """The default gateway: of IPv4 the first address after the network address, of IPv6 the same everywhere."""
+    return prefix.network_address + 1 if prefix.version == 4 else GATEWAY6
 
 
 def is_reserved(prefix: Prefix, address: Address) -> bool:

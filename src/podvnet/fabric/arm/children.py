@@ -14,6 +14,7 @@ from typing import Any
 from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
     NETWORK_INTERFACES,
+    NETWORK_WATCHERS,
     ROUTE_TABLES,
     SECURITY_GROUPS,
     VIRTUAL_NETWORKS,
@@ -28,6 +29,7 @@ KINDS: dict[str, dict[str, bool]] = {
     SECURITY_GROUPS: {"securityRules": True, "defaultSecurityRules": False},
     ROUTE_TABLES: {"routes": True},
     NETWORK_INTERFACES: {"ipConfigurations": False},
+    NETWORK_WATCHERS: {"flowLogs": True},
     LOAD_BALANCERS: {
         "backendAddressPools": True,
         "inboundNatRules": True,
@@ -38,7 +40,7 @@ KINDS: dict[str, dict[str, bool]] = {
     },
 }
 """By type of parent: the kinds of children, and whether they can be written by themselves."""
-_KEPT = {VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings")}
+_KEPT = {VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings"), NETWORK_WATCHERS: ("flowLogs",)}
 """By type of parent: the kinds that a PUT without a word of them leaves as they are. Of the others none is left.
 
 Source: Azure's announcement "Azure Virtual Network now supports updates without subnet property".

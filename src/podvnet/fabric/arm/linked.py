@@ -11,7 +11,7 @@ from http import HTTPStatus
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.world import Document, World
 from podvnet.model.arm_error import ArmError
-from podvnet.model.resource_id import ResourceId, Scope
+from podvnet.model.resource_id import ResourceId, Scope, parse
 
 Find = Callable[[ResourceId], Document | None]
 
@@ -92,3 +92,8 @@ def refuse_use(resource: ResourceId, world: World, code: str, what: str) -> None
 def same_region(one: str, other: str) -> bool:
     """Tell whether two names are one region's: ``East US`` is ``eastus``."""
     return one.replace(" ", "").lower() == other.replace(" ", "").lower()
+
+
+def linked(properties: Document, key: str) -> ResourceId | None:
+    """The resource that a settled document names by ``{"id": …}`` at ``key``."""
+    return parse(properties[key]["id"]) if key in properties else None

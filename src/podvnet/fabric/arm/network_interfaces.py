@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.linked import Linker
+from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.membership import check_groups, check_load_balancers
 from podvnet.fabric.arm.private_address import Allotment, Place, Wish, place_of, read_wish
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
@@ -213,6 +213,7 @@ def intent_of(document: Document) -> NetworkInterface:
             address=address,
             primary=each["properties"]["primary"],
             outbound=ip_address(outbound) if outbound and each["properties"]["primary"] else None,
+            groups=tuple(parse(group["id"]) for group in each["properties"].get("applicationSecurityGroups", [])),
         )
         for each in properties["ipConfigurations"]
         for address in addresses_of(each)
@@ -226,6 +227,7 @@ def intent_of(document: Document) -> NetworkInterface:
         subnet=subnet,
         ip_configurations=tuple(sorted(configurations, key=lambda each: not each.primary)),
         ip_forwarding=properties["enableIPForwarding"],
+        security_group=linked(properties, "networkSecurityGroup"),
     )
 
 

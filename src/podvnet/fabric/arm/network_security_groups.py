@@ -9,10 +9,11 @@ from __future__ import annotations
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker, refuse_use
 from podvnet.fabric.arm.resource_type import head, stable_guid
-from podvnet.fabric.arm.security_rule import settle_rule
+from podvnet.fabric.arm.security_rule import rule_intent, settle_rule
 from podvnet.fabric.arm.world import SECURITY_GROUPS, Document, World
 from podvnet.model import limits
-from podvnet.model.resource_id import ResourceId
+from podvnet.model.resource_id import ResourceId, parse
+from podvnet.model.security import SecurityGroup
 
 _DEFAULT_RULES = (
     ("AllowVnetInBound", 65000, "Inbound", "VirtualNetwork", "VirtualNetwork", "Allow",
@@ -61,6 +62,17 @@ class NetworkSecurityGroups:
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A group goes only when no subnet and no NIC has it."""
         refuse_use(resource, world, "InUseNetworkSecurityGroupCannotBeDeleted", "Network security group")
+
+
+def intent_of(document: Document) -> SecurityGroup:
+    """The group as the compilers see it."""
+    properties = document["properties"]
+    rules = [rule_intent(kind, each) for kind in ("securityRules", "defaultSecurityRules") for each in properties[kind]]
+    return SecurityGroup(
+        id=parse(document["id"]),
+        rules=tuple(sorted(rules, key=lambda rule: rule.priority)),
+        flush=properties.get("flushConnection", False),
+    )
 
 
 def _check_rules(properties: Fields, rules: list[Document]) -> None:

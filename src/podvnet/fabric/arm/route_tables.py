@@ -5,7 +5,7 @@ Source: Azure document "Virtual network traffic routing": next hops that can be 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import refuse_use
@@ -13,7 +13,8 @@ from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
 from podvnet.fabric.arm.service_tags import service_tag
 from podvnet.fabric.arm.world import ROUTE_TABLES, Document, World
 from podvnet.model import limits
-from podvnet.model.resource_id import ResourceId
+from podvnet.model.resource_id import ResourceId, parse
+from podvnet.model.routing import NextHop, RouteTable, UserRoute
 
 _NEXT_HOPS = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None")
 
@@ -23,7 +24,7 @@ class RouteTables:
 
     full_type = ROUTE_TABLES
 
-    def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:  # noqa: ARG002 - it refers to nothing
+    def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
         """Check and complete a table with its routes."""
         document = head(resource, body)
         properties = body.fields("properties")
@@ -40,12 +41,37 @@ class RouteTables:
             "disableBgpRoutePropagation": propagation,
             "routes": routes,
         }
-        document["_fabric"] = {}
+        previous = world.get(resource)
+        number = previous["_fabric"]["number"] if previous else world.free_number(ROUTE_TABLES)
+        document["_fabric"] = {"number": number}
         return document
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A table goes only when no subnet has it."""
         refuse_use(resource, world, "InUseRouteTableCannotBeDeleted", "Route table")
+
+
+def intent_of(document: Document) -> RouteTable:
+    """The table as the compilers see it."""
+    properties = document["properties"]
+    return RouteTable(
+        id=parse(document["id"]),
+        number=document["_fabric"]["number"],
+        routes=tuple(_user_route(each["name"], each["properties"]) for each in properties["routes"]),
+        propagates_gateway_routes=not properties["disableBgpRoutePropagation"],
+    )
+
+
+def _user_route(name: str, properties: Document) -> UserRoute:
+    prefix, hop = properties["addressPrefix"], properties.get("nextHopIpAddress")
+    tag = service_tag(prefix) or ""
+    return UserRoute(
+        name=name,
+        next_hop=NextHop(properties["nextHopType"]),
+        prefix=None if tag else ip_network(prefix),
+        tag=tag,
+        appliance=ip_address(hop) if hop else None,
+    )
 
 
 def _route(table: ResourceId, fields: Fields) -> Document:

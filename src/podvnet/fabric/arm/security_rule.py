@@ -8,7 +8,7 @@ Sources: Azure document "Network security groups"; recorded answers of the resou
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from podvnet.fabric.arm.application_security_groups import groups_of_rule, network_of
 from podvnet.fabric.arm.fields import Fields
@@ -18,7 +18,8 @@ from podvnet.fabric.arm.service_tags import PLATFORM_TAGS, service_tag
 from podvnet.fabric.arm.world import APPLICATION_GROUPS, SECURITY_GROUPS, Document, World
 from podvnet.model import limits
 from podvnet.model.address import parse_prefix
-from podvnet.model.resource_id import ResourceId
+from podvnet.model.resource_id import ResourceId, parse
+from podvnet.model.security import ALL_PORTS, Direction, PortRange, Protocol, SecurityRule, Side
 
 _PROTOCOLS = ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
@@ -77,6 +78,34 @@ def settle_rule(group: ResourceId, fields: Fields, linker: Linker, world: World)
             " network.",
         )
     return rule
+
+
+def rule_intent(kind: str, rule: Document) -> SecurityRule:
+    """A settled rule as the compilers see it; ``kind`` is the list it stands in."""
+    inner = rule["properties"]
+    return SecurityRule(
+        name=f"{kind}/{rule['name']}",
+        priority=inner["priority"],
+        direction=Direction(inner["direction"]),
+        allow=inner["access"] == "Allow",
+        protocol=Protocol(inner["protocol"]),
+        source=_side(inner, "source"),
+        destination=_side(inner, "destination"),
+    )
+
+
+def _side(inner: Document, side: str) -> Side:
+    ports = inner.get(f"{side}PortRanges") or [inner[f"{side}PortRange"]]
+    addresses = inner.get(f"{side}AddressPrefixes") or [inner.get(f"{side}AddressPrefix", "*")]
+    tag = next((each for each in addresses if service_tag(each)), "")
+    prefixes = tuple(ip_network(each) for each in addresses if each not in {"*", tag})
+    groups = tuple(parse(each["id"]) for each in inner.get(f"{side}ApplicationSecurityGroups", []))
+    return Side(prefixes, tag, groups, ALL_PORTS if "*" in ports else tuple(map(_port_range, ports)))
+
+
+def _port_range(text: str) -> PortRange:
+    first, _, last = text.partition("-")
+    return int(first), int(last or first)
 
 
 def _values(properties: Fields, key: str, plural: str, code: str) -> list[str]:

@@ -17,7 +17,8 @@ from podvnet.fabric.arm.world import PEERINGS, VIRTUAL_NETWORKS, Document, World
 from podvnet.model import limits
 from podvnet.model.address import Prefix, disjoint
 from podvnet.model.arm_error import ArmError
-from podvnet.model.resource_id import ResourceId, Scope
+from podvnet.model.resource_id import ResourceId, Scope, parse
+from podvnet.model.routing import Peering
 
 _FLAGS = {
     "allowVirtualNetworkAccess": True,
@@ -51,6 +52,21 @@ def pair_peerings(world: World) -> None:
         paired = [_paired(network, each, world) for each in peerings]
         if paired != peerings:
             world.put(network | {"properties": network["properties"] | {"virtualNetworkPeerings": paired}})
+
+
+def connected(peerings: list[Document]) -> tuple[Peering, ...]:
+    """The peerings that carry packets, as the compilers see them."""
+    return tuple(
+        Peering(
+            id=parse(each["id"]),
+            remote=parse(each["properties"]["remoteVirtualNetwork"]["id"]),
+            prefixes=tuple(ip_network(text) for text in each["properties"]["remoteAddressSpace"]["addressPrefixes"]),
+            access=each["properties"]["allowVirtualNetworkAccess"],
+            forwarded=each["properties"]["allowForwardedTraffic"],
+        )
+        for each in peerings
+        if each["properties"]["peeringState"] == "Connected"
+    )
 
 
 def live_view(network: Document, world: World) -> None:

@@ -10,10 +10,10 @@ from http import HTTPStatus
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.linked import Linker
+from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.subnets import check_gateways, prefixes_of, settle_subnet
-from podvnet.fabric.arm.virtual_network_peerings import settle_peerings
+from podvnet.fabric.arm.virtual_network_peerings import connected, settle_peerings
 from podvnet.fabric.arm.world import VIRTUAL_NETWORKS, Document, World
 from podvnet.model import limits
 from podvnet.model.address import Prefix, disjoint
@@ -171,10 +171,21 @@ def intent_of(document: Document) -> VirtualNetwork:
         number=document["_fabric"]["number"],
         prefixes=tuple(ip_network(text) for text in properties["addressSpace"]["addressPrefixes"]),
         subnets=tuple(
-            Subnet(parse(each["id"]), prefixes_of(each), each["properties"].get("defaultOutboundAccess", True))
+            Subnet(
+                parse(each["id"]),
+                prefixes_of(each),
+                each["properties"].get("defaultOutboundAccess", True),
+                linked(each["properties"], "networkSecurityGroup"),
+                linked(each["properties"], "routeTable"),
+                tuple(endpoint["service"] for endpoint in each["properties"].get("serviceEndpoints", [])),
+            )
             for each in properties["subnets"]
         ),
         dns_servers=tuple(ip_address(text) for text in properties.get("dhcpOptions", {}).get("dnsServers", [])),
+        peerings=connected(properties["virtualNetworkPeerings"]),
+        flow_timeout=60 * properties["flowTimeoutInMinutes"]
+        if "flowTimeoutInMinutes" in properties
+        else limits.FLOW_TIMEOUT,
     )
 
 

@@ -29,9 +29,11 @@ PUBLIC_PREFIXES = "Microsoft.Network/publicIPPrefixes"
 PUBLIC_ADDRESSES = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAYS = "Microsoft.Network/natGateways"
 LOAD_BALANCERS = "Microsoft.Network/loadBalancers"
+NETWORK_WATCHERS = "Microsoft.Network/networkWatchers"
 VIRTUAL_MACHINES = "Microsoft.Compute/virtualMachines"
 USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 INTERNET_HOSTS = "Podvnet.Fabric/internetHosts"
+SERVICE_TAGS = "Podvnet.Fabric/serviceTags"
 
 OUTBOUND_POOL = IPv4Network("203.0.113.0/24")
 """Public addresses of default outbound access. Source: RFC 5737, a block that no real host has."""

@@ -1,0 +1,94 @@
+"""Routes of a subnet: what users write, what peerings add, and what holds in the end.
+
+Source: Azure document "Virtual network traffic routing".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from podvnet.model.address import Address, Prefix
+from podvnet.model.resource_id import ResourceId
+
+
+class NextHop(StrEnum):
+    """Where a route leads, as the effective routes of a NIC name it."""
+
+    VNET_LOCAL = "VnetLocal"
+    INTERNET = "Internet"
+    APPLIANCE = "VirtualAppliance"
+    GATEWAY = "VirtualNetworkGateway"
+    PEERING = "VNetPeering"
+    SERVICE_ENDPOINT = "VirtualNetworkServiceEndpoint"
+    NONE = "None"
+
+
+class RouteSource(StrEnum):
+    """Who made a route."""
+
+    DEFAULT = "Default"
+    USER = "User"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRoute:
+    """A route of a route table: to ``prefix``, or to every prefix of the service tag ``tag``."""
+
+    name: str
+    next_hop: NextHop
+    prefix: Prefix | None = None
+    tag: str = ""
+    appliance: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table that subnets can have. ``number`` is small, stable and unique in the fabric."""
+
+    id: ResourceId
+    number: int
+    routes: tuple[UserRoute, ...]
+    propagates_gateway_routes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRoute:
+    """One route of a subnet.
+
+    Attributes:
+        source: who made it.
+        prefix: where it leads to.
+        next_hop: what it leads over.
+        active: of the routes to the same prefix this is the one that is used.
+        appliance: the address of the appliance.
+        network: the peered virtual network.
+        name: the user's route.
+    """
+
+    source: RouteSource
+    prefix: Prefix
+    next_hop: NextHop
+    active: bool = True
+    appliance: Address | None = None
+    network: ResourceId | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """A connected peering, seen from one side.
+
+    Attributes:
+        id: of the peering resource.
+        remote: the other virtual network.
+        prefixes: the other's address space as this side knows it.
+        access: packets to and from the other network are carried.
+        forwarded: packets that come from the other network may have sources that are not of it.
+    """
+
+    id: ResourceId
+    remote: ResourceId
+    prefixes: tuple[Prefix, ...]
+    access: bool = True
+    forwarded: bool = False

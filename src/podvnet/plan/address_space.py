@@ -1,0 +1,35 @@
+"""What the service tags that depend on the place mean: the virtual network as a subnet sees it, and the rest.
+
+Source: Azure document "Virtual network service tags", VirtualNetwork: the address space of the virtual network, those
+of the peered ones, the host's virtual address, and the prefixes of the user-defined routes of the subnet.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+
+from podvnet.model.address import WIRESERVER_ADDRESS, Address, Prefix
+from podvnet.model.intent import VirtualNetwork
+from podvnet.model.routing import RouteTable
+from podvnet.model.service_tag import tag_prefixes
+
+
+def virtual_network_prefixes(network: VirtualNetwork, table: RouteTable | None) -> tuple[Prefix, ...]:
+    """The tag VirtualNetwork in a subnet of ``network`` with ``table``: disjoint prefixes, IPv4 first."""
+    found: list[Prefix] = [*network.prefixes, IPv4Network(WIRESERVER_ADDRESS)]
+    found += (prefix for peering in network.peerings if peering.access for prefix in peering.prefixes)
+    for route in table.routes if table else ():
+        found += (route.prefix,) if route.prefix else tag_prefixes(route.tag)
+    return collapsed(found)
+
+
+def collapsed(prefixes: list[Prefix]) -> tuple[Prefix, ...]:
+    """The same addresses in as few prefixes as possible, IPv4 first, in order."""
+    four = collapse_addresses(prefix for prefix in prefixes if isinstance(prefix, IPv4Network))
+    six = collapse_addresses(prefix for prefix in prefixes if isinstance(prefix, IPv6Network))
+    return (*four, *six)
+
+
+def holds(prefixes: tuple[Prefix, ...], address: Address) -> bool:
+    """Tell whether an address is in one of the prefixes."""
+    return any(address in prefix for prefix in prefixes)

@@ -1,0 +1,88 @@
+"""The routes that hold in a subnet, and which of them a destination takes.
+
+Routing is decided by the sender's subnet alone. Of the routes to the same prefix the user's wins; of those that hold an
+address the longest prefix wins.
+Source: Azure document "Virtual network traffic routing", "How Azure selects a route" and "System routes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+
+from podvnet.model.address import Address, Prefix
+from podvnet.model.intent import VirtualNetwork
+from podvnet.model.routing import EffectiveRoute, NextHop, RouteSource, RouteTable
+from podvnet.model.service_tag import endpoint_prefixes, specificity, tag_prefixes
+
+NEVER_INTERNET = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+"""Prefixes that system routes drop unless the virtual network or a peer holds them."""
+_EVERYWHERE: tuple[Prefix, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+
+def effective_routes(
+    network: VirtualNetwork, table: RouteTable | None, endpoints: tuple[str, ...] = ()
+) -> tuple[EffectiveRoute, ...]:
+    """Every route of a subnet of ``network``, those that lose to another marked as not active.
+
+    Args:
+        network: the virtual network.
+        table: the subnet's route table.
+        endpoints: the services it has endpoints for.
+    """
+    user = tuple(_user_routes(table)) if table else ()
+    taken = {route.prefix for route in user if route.active}
+    made = (*_system_routes(network), *_peers(network), *_service_routes(endpoints))
+    system = tuple(route if route.prefix not in taken else _lost(route) for route in made)
+    return (*system, *user)
+
+
+def select_route(routes: Iterable[EffectiveRoute], address: Address) -> EffectiveRoute | None:
+    """The route that a packet to ``address`` takes: of the active ones the one with the longest prefix."""
+    found = [route for route in routes if route.active and address in route.prefix]
+    return max(found, key=lambda route: route.prefix.prefixlen, default=None)
+
+
+def _system_routes(network: VirtualNetwork) -> Iterator[EffectiveRoute]:
+    own = network.prefixes
+    for prefix in own:
+        yield EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.VNET_LOCAL)
+    for prefix in _EVERYWHERE:
+        if any(each.version == prefix.version for each in own):
+            yield EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.INTERNET)
+    held = [*own, *(each for peering in network.peerings for each in peering.prefixes)]
+    for reserved in NEVER_INTERNET:
+        if not any(isinstance(each, IPv4Network) and reserved.subnet_of(each) for each in held):
+            yield EffectiveRoute(RouteSource.DEFAULT, reserved, NextHop.NONE)
+
+
+def _peers(network: VirtualNetwork) -> Iterator[EffectiveRoute]:
+    for peering in network.peerings:
+        for prefix in peering.prefixes:
+            yield EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.PEERING, network=peering.remote)
+
+
+def _service_routes(endpoints: tuple[str, ...]) -> Iterator[EffectiveRoute]:
+    for prefix in dict.fromkeys(each for service in endpoints for each in endpoint_prefixes(service)):
+        yield EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.SERVICE_ENDPOINT)
+
+
+def _user_routes(table: RouteTable) -> Iterator[EffectiveRoute]:
+    """A table's routes. Of several to one prefix the one written as a prefix wins over tags, then the narrowest tag."""
+    written: list[tuple[int, EffectiveRoute]] = []
+    for each in table.routes:
+        prefixes = (each.prefix,) if each.prefix else tag_prefixes(each.tag)
+        rank = -1 if each.prefix else specificity(each.tag)
+        for prefix in prefixes:
+            route = EffectiveRoute(RouteSource.USER, prefix, each.next_hop, appliance=each.appliance, name=each.name)
+            written.append((rank, route))
+    best: dict[Prefix, int] = {}
+    for rank, route in written:
+        best[route.prefix] = min(best.get(route.prefix, rank), rank)
+    for rank, route in written:
+        yield route if rank == best[route.prefix] else _lost(route)
+
+
+def _lost(route: EffectiveRoute) -> EffectiveRoute:
+    return replace(route, active=False)
