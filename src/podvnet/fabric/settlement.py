@@ -13,29 +13,28 @@ from typing import Any
 from podvnet.fabric.arm.application_security_groups import ApplicationSecurityGroups
 from podvnet.fabric.arm.children import spelt_as
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.flow_logs import drop_orphans
 from podvnet.fabric.arm.internet_hosts import InternetHosts
 from podvnet.fabric.arm.linked import same_region
 from podvnet.fabric.arm.load_balancers import LoadBalancers
 from podvnet.fabric.arm.nat_gateways import NatGateways
 from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
 from podvnet.fabric.arm.network_security_groups import NetworkSecurityGroups
+from podvnet.fabric.arm.network_watchers import NetworkWatchers
 from podvnet.fabric.arm.public_ip_addresses import PublicIpAddresses
 from podvnet.fabric.arm.public_ip_prefixes import PublicIpPrefixes
 from podvnet.fabric.arm.resource_type import ResourceType
 from podvnet.fabric.arm.route_tables import RouteTables
+from podvnet.fabric.arm.service_tag_prefixes import ServiceTags
 from podvnet.fabric.arm.user_assigned_identities import UserAssignedIdentities
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
 from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
 from podvnet.fabric.arm.world import (
-    APPLICATION_GROUPS,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
-    PEERINGS,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
-    ROUTE_TABLES,
-    SECURITY_GROUPS,
     VIRTUAL_NETWORKS,
     Document,
     World,
@@ -48,6 +47,7 @@ TYPES: dict[str, ResourceType] = {
     each.full_type.lower(): each
     for each in (
         InternetHosts(),
+        ServiceTags(),
         UserAssignedIdentities(),
         ApplicationSecurityGroups(),
         NetworkSecurityGroups(),
@@ -58,20 +58,17 @@ TYPES: dict[str, ResourceType] = {
         VirtualNetworks(),
         LoadBalancers(),
         NetworkInterfaces(),
+        NetworkWatchers(),
         VirtualMachines(),
     )
 }
 """In the order in which resources may refer to one another."""
 NOT_CARRIED_OUT = frozenset(
     {
-        APPLICATION_GROUPS,
-        SECURITY_GROUPS,
-        ROUTE_TABLES,
         PUBLIC_PREFIXES,
         PUBLIC_ADDRESSES,
         NAT_GATEWAYS,
         LOAD_BALANCERS,
-        PEERINGS,
     }
 )
 """Types that are accepted, checked and stored, and that no packet obeys yet."""
@@ -150,6 +147,7 @@ def complete(world: World) -> None:
     """
     place_nics(world)
     pair_peerings(world)
+    drop_orphans(world)
 
 
 def settle(document: Document, world: World) -> Document:

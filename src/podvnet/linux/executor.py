@@ -18,9 +18,18 @@ from podvnet.linux import namespace, rtnetlink, ruleset
 from podvnet.linux.error import KernelError
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
-from podvnet.model.kernel import Element, NetworkNamespace, Ruleset, Step, Sysctl
+from podvnet.linux.security_text import security_text
+from podvnet.model.kernel import AddressSet, Chain, Dispatch, Element, NetworkNamespace, Ruleset, Step, Sysctl
 
-_CHANNELS = {NetworkNamespace: "namespace", Sysctl: "sysctl", Ruleset: "ruleset", Element: "element"}
+_CHANNELS = {
+    NetworkNamespace: "namespace",
+    Sysctl: "sysctl",
+    Ruleset: "ruleset",
+    AddressSet: "security",
+    Chain: "security",
+    Dispatch: "security",
+    Element: "element",
+}
 
 
 @dataclass(slots=True)
@@ -120,9 +129,10 @@ class Executor:
         notes = []
         for (label, channel, adding), group in itertools.groupby((s.inverse() for s in reversed(done)), key=_batch_of):
             members = list(group)
-            for step in members:
+            # What is one transaction is taken back as one.
+            for part in [members] if channel == "security" else [[step] for step in members]:
                 try:
-                    self._group(label, channel, [step], [], adding=adding, converge=True)
+                    self._group(label, channel, part, [], adding=adding, converge=True)
                 except (KernelError, ruleset.RulesetError) as error:
                     notes.append(f"not taken back: {error}")
         return notes
@@ -137,13 +147,11 @@ class Executor:
                 return
             case "element":
                 self._elements(label, cast("list[Element]", objects), adding=adding)
-            case "ruleset":
+            case "security":
                 with namespace.entered(self.door(label).descriptor):
-                    for rules in cast("list[Ruleset]", objects):
-                        if adding:
-                            ruleset.replace(rules.tables, rules.text, rules.marker)
-                        else:
-                            ruleset.remove(rules.tables)
+                    ruleset.run(security_text(steps))
+            case "ruleset":
+                self._rulesets(label, cast("list[Ruleset]", objects), adding=adding)
             case "sysctl":
                 if adding:
                     with namespace.entered(self.door(label).descriptor):
@@ -156,6 +164,14 @@ class Executor:
                     self.forget(label)
                     namespace.delete(label)
         done += steps
+
+    def _rulesets(self, label: str, rulesets: list[Ruleset], *, adding: bool) -> None:
+        with namespace.entered(self.door(label).descriptor):
+            for rules in rulesets:
+                if adding:
+                    ruleset.replace(rules.tables, rules.text, rules.marker)
+                else:
+                    ruleset.remove(rules.tables)
 
     def _route(self, label: str, steps: list[Step], done: list[Step], *, adding: bool, converge: bool) -> None:
         messages, owners = [], []
@@ -206,7 +222,9 @@ class Executor:
 
 
 def _batch_of(step: Step) -> tuple[str, str, bool]:
-    return step.namespace, _CHANNELS.get(type(step.object), "route"), step.add
+    channel = _CHANNELS.get(type(step.object), "route")
+    # Additions and removals of security rules are one transaction.
+    return step.namespace, channel, step.add or channel == "security"
 
 
 def write_sysctl(item: Sysctl) -> None:

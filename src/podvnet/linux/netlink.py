@@ -37,6 +37,7 @@ _SOL_NETLINK = 270
 _CAP_ACK = 10
 _EXT_ACK = 11
 _STRICT_CHECK = 12
+_RECEIVE_BUFFER_FORCE = 33
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -153,6 +154,28 @@ class NetlinkSocket:
     def send(self, packed: bytes) -> None:
         """Send bytes that carry their own headers (nfnetlink batches)."""
         self._socket.sendall(packed)
+
+    def fileno(self) -> int:
+        """The descriptor, to wait for what the kernel sends unasked."""
+        return self._socket.fileno()
+
+    def enlarge(self, size: int) -> None:
+        """Let so many bytes wait to be received, whatever the limit of the machine."""
+        self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, size)
+
+    def unasked(self) -> Iterator[tuple[int, bytes]]:
+        """Wait for what the kernel sends unasked and yield (type, body) of each message that came together.
+
+        Raises:
+            OSError: ``ENOBUFS``: some was lost, because nobody received for too long.
+        """
+        data = self._socket.recv(_BUFFER)
+        offset = 0
+        while offset < len(data):
+            length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+            if kind not in {_ERROR, _DONE}:
+                yield kind, data[offset + 16 : offset + length]
+            offset += (length + 3) & ~3
 
     def next_sequence(self, count: int = 1) -> int:
         """Reserve sequence numbers; return the first."""

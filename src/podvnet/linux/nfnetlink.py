@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 
 from podvnet.linux.error import KernelError
@@ -23,11 +24,11 @@ from podvnet.linux.netlink import (
     nested,
     text,
 )
-from podvnet.model.kernel import Element
+from podvnet.model.kernel import Dispatch, Element
 
 _SUBSYSTEM = 10 << 8
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
-_GETOBJ = 19
+_GETCHAIN, _GETSET, _GETOBJ = 4, 10, 19
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 
@@ -37,7 +38,9 @@ _GENERIC = struct.Struct(">BBH")
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _ELEMENT = 1
 _KEY, _DATA = 1, 2
-_VALUE = 1
+_VALUE, _VERDICT = 1, 2
+_VERDICT_CHAIN = 2
+_CHAIN_NAME, _CHAIN_HOOK, _SET_NAME = 3, 4, 2
 
 _ELEMENTS_PER_MESSAGE = 200
 _ELEMENTS_PER_BATCH = 2000
@@ -103,14 +106,44 @@ class SetSocket:
 
     def elements(self, family: str, table: str, name: str) -> Iterator[Element]:
         """Yield the elements of a set or map; nothing when the set is not there."""
+        for element, _ in self._listed(family, table, name):
+            yield element
+
+    def _listed(self, family: str, table: str, name: str) -> Iterator[tuple[Element, str]]:
+        """Elements, each with the chain its verdict leads to."""
         body = _GENERIC.pack(_FAMILIES[family], 0, 0) + text(_LIST_TABLE, table) + text(_LIST_SET, name)
         for _, answer in self._netlink.dump(_SUBSYSTEM | _GETSETELEM, body, f"list set {family} {table} {name}"):
             listed = attributes(answer, 4).get(_LIST_ELEMENTS, b"")
             for _, item in attribute_list(listed):
                 got = attributes(item)
                 key = attributes(got.get(_KEY, b"")).get(_VALUE, b"")
-                data = attributes(got.get(_DATA, b"")).get(_VALUE, b"")
-                yield Element(family, table, name, key, data)
+                data = attributes(got.get(_DATA, b""))
+                chain = attributes(data.get(_VERDICT, b"")).get(_VERDICT_CHAIN, b"").rstrip(b"\0").decode()
+                yield Element(family, table, name, key, data.get(_VALUE, b"")), chain
+
+    def dispatches(self, family: str, table: str, name: str) -> Iterator[Dispatch]:
+        """Yield the elements of a verdict map by interface; nothing when the map is not there."""
+        for element, chain in self._listed(family, table, name):
+            yield Dispatch(table, name, int.from_bytes(element.key[:4], sys.byteorder), chain)
+
+    def chains(self, family: str, table: str) -> set[str]:
+        """The names of a table's chains that are no base chains."""
+        return {
+            got[_CHAIN_NAME].rstrip(b"\0").decode()
+            for got in self._objects(_GETCHAIN, family, table, "chains")
+            if _CHAIN_HOOK not in got
+        }
+
+    def sets(self, family: str, table: str) -> set[str]:
+        """The names of a table's sets and maps."""
+        return {got[_SET_NAME].rstrip(b"\0").decode() for got in self._objects(_GETSET, family, table, "sets")}
+
+    def _objects(self, kind: int, family: str, table: str, what: str) -> Iterator[dict[int, bytes]]:
+        body = _GENERIC.pack(_FAMILIES[family], 0, 0) + text(1, table)
+        for _, answer in self._netlink.dump(_SUBSYSTEM | kind, body, f"list {what} of {family} {table}"):
+            got = attributes(answer, 4)
+            if got.get(1, b"").rstrip(b"\0").decode() == table:
+                yield got
 
     def counters(self, family: str, table: str) -> dict[str, int]:
         """The packets each named counter of a table has seen."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from podvnet.linux import namespace, rtnetlink_dump
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Door
 from podvnet.model.kernel import (
+    AddressSet,
     BridgeEntry,
+    Chain,
+    Dispatch,
     Element,
     InterfaceAddress,
     KernelObject,
@@ -18,10 +23,14 @@ from podvnet.model.kernel import (
     Neighbour,
     NetworkNamespace,
     Route,
+    RoutingRule,
     Ruleset,
     Sysctl,
     VethPair,
 )
+
+_SECURITY_FAMILY = "inet"
+T = TypeVar("T")
 
 
 class Observation:
@@ -35,6 +44,11 @@ class Observation:
         self._routes = frozenset(rtnetlink_dump.routes(door.route))
         self._neighbours = frozenset(rtnetlink_dump.neighbours(door.route))
         self._entries = frozenset(rtnetlink_dump.bridge_entries(door.route))
+        self._rules = frozenset(rtnetlink_dump.rules(door.route))
+        self._listed = self._addresses | self._routes | self._neighbours | self._entries | self._rules
+        self._chains: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
+        self._dispatches: dict[tuple[str, str], frozenset[Dispatch]] = {}
 
     @property
     def links(self) -> dict[int, rtnetlink_dump.Link]:
@@ -59,9 +73,28 @@ class Observation:
         ]
         surplus += (route for route in self._routes if route not in wanted and route.index in indexes)
         surplus += (entry for entry in self._neighbours if entry not in wanted and entry.index in indexes)
+        surplus += self._rules - wanted
         for key in {(item.family, item.table, item.set) for item in wanted if isinstance(item, Element)}:
             surplus += self._set(*key) - wanted
+        for rules in (item for item in wanted if isinstance(item, Ruleset)):
+            surplus += self._unwanted_security(rules, wanted)
         return surplus
+
+    def _unwanted_security(self, rules: Ruleset, wanted: frozenset[KernelObject]) -> Iterator[KernelObject]:
+        """Chains, sets and dispatches beyond those that the text of a ruleset declares."""
+        tables = {name for family, name in rules.tables if family == _SECURITY_FAMILY}
+        for table in tables:
+            own_chains = set(re.findall(r"^\s*chain (\S+) \{", rules.text, re.MULTILINE))
+            own_sets = set(re.findall(r"^\s*(?:set|map) (\S+) \{", rules.text, re.MULTILINE))
+            maps = set(re.findall(r"^\s*map (\S+) \{[^}]*: verdict;", rules.text, re.MULTILINE))
+            chains = {item.name for item in wanted if isinstance(item, Chain) and item.table == table}
+            sets = {item.name for item in wanted if isinstance(item, AddressSet) and item.table == table}
+            for name in sorted(maps):
+                yield from self._map(table, name) - wanted
+            yield from (Chain(table, name, "") for name in sorted(self._chain_names(table) - own_chains - chains))
+            surplus_sets = self._set_names(table) - own_sets - sets
+            # Anonymous sets belong to the rules they stand in.
+            yield from (AddressSet(table, name, 4) for name in sorted(surplus_sets) if not name.startswith("__"))
 
     def _holds(self, item: KernelObject) -> bool:
         match item:
@@ -78,14 +111,14 @@ class Observation:
                 return bool(link and link.name == item.name and link.mac == item.mac and link.bridge == item.bridge)
             case LinkUp(index):
                 return index in self._links and self._links[index].up
-            case InterfaceAddress():
-                return item in self._addresses
-            case Route():
-                return item in self._routes
-            case Neighbour():
-                return item in self._neighbours
-            case BridgeEntry():
-                return item in self._entries
+            case Chain(table, name, _):
+                return name in self._chain_names(table)
+            case AddressSet(table, name, _):
+                return name in self._set_names(table)
+            case Dispatch():
+                return item in self._map(item.table, item.map)
+            case InterfaceAddress() | Route() | RoutingRule() | Neighbour() | BridgeEntry():
+                return item in self._listed
 
     def _sysctl(self, path: str) -> str | None:
         """The value of a setting; None when this kernel does not have it."""
@@ -97,13 +130,33 @@ class Observation:
         family, name = item.tables[0]
         return item.marker in self._door.sets.counters(family, name)
 
+    def _chain_names(self, table: str) -> set[str]:
+        if table not in self._chains:
+            self._chains[table] = self._door.sets.chains(_SECURITY_FAMILY, table)
+        return self._chains[table]
+
+    def _set_names(self, table: str) -> set[str]:
+        if table not in self._names:
+            self._names[table] = self._door.sets.sets(_SECURITY_FAMILY, table)
+        return self._names[table]
+
+    def _map(self, table: str, name: str) -> frozenset[Dispatch]:
+        key = table, name
+        if key not in self._dispatches:
+            self._dispatches[key] = frozenset(_or_nothing(self._door.sets.dispatches(_SECURITY_FAMILY, *key)))
+        return self._dispatches[key]
+
     def _set(self, family: str, table: str, name: str) -> frozenset[Element]:
         key = (family, table, name)
         if key not in self._sets:
-            try:
-                self._sets[key] = frozenset(self._door.sets.elements(*key))
-            except KernelError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-                self._sets[key] = frozenset()
+            self._sets[key] = frozenset(_or_nothing(self._door.sets.elements(*key)))
         return self._sets[key]
+
+
+def _or_nothing(listing: Iterator[T]) -> Iterator[T]:
+    """A listing, empty when what is listed is not there."""
+    try:
+        yield from listing
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise

@@ -15,20 +15,23 @@ from pathlib import Path
 from podvnet.linux.netlink import CREATE, EXCLUSIVE, REPLACE, Message, attribute, nested, text, u32
 from podvnet.model.address import mac_bytes
 from podvnet.model.kernel import (
+    MAIN_TABLE,
     BridgeEntry,
     InterfaceAddress,
     LinkUp,
     Neighbour,
     Route,
+    RoutingRule,
     VethPair,
 )
 
-RtnetlinkObject = VethPair | LinkUp | InterfaceAddress | Route | Neighbour | BridgeEntry
+RtnetlinkObject = VethPair | LinkUp | InterfaceAddress | Route | RoutingRule | Neighbour | BridgeEntry
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 _SETNEIGHTBL = 67
 
 _ALIAS_LENGTH = 255
@@ -37,9 +40,13 @@ IFF_UP = 1
 
 PROTOCOL = 112
 """Marks routes as podvnet's own (the ``proto`` of ``ip route``)."""
-MAIN_TABLE = 254
-UNICAST = 1
+UNICAST, THROW = 1, 9
 ONLINK = 4
+RULE_PRIORITY, RULE_MARK, RULE_MASK, RULE_PROTOCOL = 6, 10, 16, 21
+TABLE_ATTRIBUTE = 15
+_PRIORITY = 1000
+_TO_TABLE = 1
+_ALL_BITS = 0xFFFFFFFF
 
 PERMANENT = 0x80
 _STATIC_ENTRY = 0x40 | 0x02
@@ -50,7 +57,9 @@ _NO_DAD = 0x02
 LINK_HEADER = struct.Struct("=BxHiII")
 ADDRESS_HEADER = struct.Struct("=BBBBI")
 ROUTE_HEADER = struct.Struct("=BBBBBBBBI")
+"""Of routes, and of routing rules with the action in the place of the type."""
 NEIGHBOUR_HEADER = struct.Struct("=BxHiHBB")
+_LARGEST_SHORT_TABLE = 255
 _TABLE_HEADER = struct.Struct("=BxH")
 _U64 = struct.Struct("=Q")
 
@@ -106,6 +115,8 @@ def add(item: RtnetlinkObject, descriptor_of: Callable[[str], int], *, converge:
             # Replacing is right even for a first addition: an address has one owner, and a route left by an earlier
             # one would send the new owner's packets into the void.
             return [_route(NEWROUTE, CREATE | REPLACE, item)]
+        case RoutingRule():
+            return [_rule(NEWRULE, how, item)]
         case Neighbour():
             return [_neighbour(NEWNEIGH, CREATE | REPLACE, item)]
         case BridgeEntry():
@@ -123,6 +134,8 @@ def remove(item: RtnetlinkObject) -> list[Message]:
             return [_address(DELADDR, 0, item)]
         case Route():
             return [_route(DELROUTE, 0, item)]
+        case RoutingRule():
+            return [_rule(DELRULE, 0, item)]
         case Neighbour():
             return [_neighbour(DELNEIGH, 0, item)]
         case BridgeEntry():
@@ -206,16 +219,29 @@ def _route(kind: int, flags: int, route: Route) -> Message:
         destination.prefixlen,
         0,
         0,
-        MAIN_TABLE,
+        route.table if route.table <= _LARGEST_SHORT_TABLE else 0,
         PROTOCOL,
         route.scope.value,
-        UNICAST,
+        THROW if route.throw else UNICAST,
         ONLINK if route.via else 0,
     )
-    body += attribute(1, destination.network_address.packed) + u32(4, route.index)
+    body += attribute(1, destination.network_address.packed)
+    if route.table != MAIN_TABLE:
+        body += u32(TABLE_ATTRIBUTE, route.table)
+    if not route.throw:
+        body += u32(4, route.index)
     if route.via:
         body += attribute(5, route.via.packed)
     doing = f"{'add' if kind == NEWROUTE else 'delete'} route {destination} on link {route.index}"
+    return Message(kind, flags, body, doing)
+
+
+def _rule(kind: int, flags: int, rule: RoutingRule) -> Message:
+    family = socket.AF_INET if rule.version == 4 else socket.AF_INET6
+    body = ROUTE_HEADER.pack(family, 0, 0, 0, 0, 0, 0, _TO_TABLE, 0)
+    body += u32(TABLE_ATTRIBUTE, rule.table) + u32(RULE_MARK, rule.table) + u32(RULE_MASK, _ALL_BITS)
+    body += u32(RULE_PRIORITY, _PRIORITY) + attribute(RULE_PROTOCOL, bytes([PROTOCOL]))
+    doing = f"{'add' if kind == NEWRULE else 'delete'} IPv{rule.version} rule of table {rule.table}"
     return Message(kind, flags, body, doing)
 
 

@@ -11,7 +11,15 @@ from ipaddress import ip_address, ip_interface, ip_network
 from podvnet.linux import rtnetlink as rt
 from podvnet.linux.netlink import NetlinkSocket, attributes
 from podvnet.model.address import Mac
-from podvnet.model.kernel import BridgeEntry, InterfaceAddress, Neighbour, Route
+from podvnet.model.kernel import (
+    LOOPBACK,
+    MAIN_TABLE,
+    BridgeEntry,
+    InterfaceAddress,
+    Neighbour,
+    Route,
+    RoutingRule,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +72,31 @@ def addresses(netlink: NetlinkSocket) -> Iterator[InterfaceAddress]:
 
 
 def routes(netlink: NetlinkSocket, *, ours_only: bool = True) -> Iterator[Route]:
-    """The unicast routes of the main table; by default those that podvnet wrote."""
+    """The routes of every table; by default those that podvnet wrote, otherwise those of the main table."""
     for _, body in netlink.dump(rt.GETROUTE, rt.ROUTE_HEADER.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "list routes"):
-        family, length, _, _, table, protocol, _, kind, _ = rt.ROUTE_HEADER.unpack_from(body)
-        if table != rt.MAIN_TABLE or kind != rt.UNICAST or family not in {socket.AF_INET, socket.AF_INET6}:
-            continue
-        if ours_only and protocol != rt.PROTOCOL:
+        family, length, _, _, short_table, protocol, _, kind, _ = rt.ROUTE_HEADER.unpack_from(body)
+        if kind not in {rt.UNICAST, rt.THROW} or family not in {socket.AF_INET, socket.AF_INET6}:
             continue
         got = attributes(body, 12)
-        if 4 not in got:
+        table = _number(got.get(rt.TABLE_ATTRIBUTE)) or short_table
+        if (protocol != rt.PROTOCOL) if ours_only else (table != MAIN_TABLE):
+            continue
+        throw = kind == rt.THROW
+        if 4 not in got and not throw:
             continue
         zero = bytes(4 if family == socket.AF_INET else 16)
         destination = ip_network(f"{ip_address(got.get(1, zero))}/{length}")
         via = ip_address(got[5]) if 5 in got else None
-        yield Route(destination, _number(got[4]), via)
+        yield Route(destination, LOOPBACK if throw else _number(got[4]), via, table, throw)
+
+
+def rules(netlink: NetlinkSocket) -> Iterator[RoutingRule]:
+    """The routing rules that podvnet wrote."""
+    for _, body in netlink.dump(rt.GETRULE, rt.ROUTE_HEADER.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "list routing rules"):
+        family = body[0]
+        got = attributes(body, 12)
+        if got.get(rt.RULE_PROTOCOL) == bytes([rt.PROTOCOL]):
+            yield RoutingRule(4 if family == socket.AF_INET else 6, _number(got.get(rt.TABLE_ATTRIBUTE)))
 
 
 def neighbours(netlink: NetlinkSocket) -> Iterator[Neighbour]:

@@ -99,18 +99,39 @@ class Scope(Enum):
     LINK = 253
 
 
+MAIN_TABLE = 254
+"""The routing table that is asked last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the main table. ``via`` need not be on a connected prefix (it is taken as on-link)."""
+    """A route.
+
+    Attributes:
+        via: the next hop; it need not be on a connected prefix (it is taken as on-link).
+        table: the routing table it stands in.
+        throw: the table has nothing to say about the destination: the next rule's table is asked. The index is that of
+            the loopback interface then.
+    """
 
     destination: Prefix
     index: int
     via: Address | None = None
+    table: int = MAIN_TABLE
+    throw: bool = False
 
     @property
     def scope(self) -> Scope:
         """Link when there is no next hop."""
-        return Scope.UNIVERSE if self.via else Scope.LINK
+        return Scope.UNIVERSE if self.via or self.throw else Scope.LINK
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """Packets of an IP version with the mark ``table`` are routed by the table of that number."""
+
+    version: int
+    table: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +162,37 @@ class Element:
     data: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class AddressSet:
+    """A set of addresses of one IP version in an nftables table, empty until :class:`Element` fills it."""
+
+    table: str
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of rules that others jump to. What it holds never changes: its name is made of a hash of the text."""
+
+    table: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """In a verdict map by interface: packets of the interface ``index`` go through ``chain``."""
+
+    table: str
+    map: str
+    index: int
+    chain: str
+
+
+SecurityObject = Chain | Dispatch
+"""What is changed in one transaction for a whole namespace, additions and removals together."""
+
 KernelObject = (
     NetworkNamespace
     | Sysctl
@@ -149,6 +201,10 @@ KernelObject = (
     | LinkUp
     | InterfaceAddress
     | Route
+    | RoutingRule
+    | AddressSet
+    | Chain
+    | Dispatch
     | Neighbour
     | BridgeEntry
     | Element

@@ -3,6 +3,10 @@
 Removals come first, in the reverse order of additions. Rules and the elements of sets are added before the links they
 speak of, and taken away after them: no interface is ever up without the rules that guard it.
 
+What chains of security rules change, they change in one transaction a namespace, additions and removals together, so
+that no packet meets half of it: after the sets are filled that the new chains ask, before those go that the old ones
+asked.
+
 A link takes with it, at both its ends, what hangs on it: when a link is made anew, so is all of that. A namespace that
 goes takes all it holds, but only once its last user is gone; so a cable from it to a namespace that stays is removed
 by itself, for its name may be needed at once.
@@ -13,7 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podvnet.model.kernel import (
+    AddressSet,
     BridgeEntry,
+    Chain,
+    Dispatch,
     Element,
     InterfaceAddress,
     KernelObject,
@@ -22,7 +29,9 @@ from podvnet.model.kernel import (
     NetworkNamespace,
     Program,
     Route,
+    RoutingRule,
     Ruleset,
+    SecurityObject,
     Step,
     Sysctl,
     VethPair,
@@ -32,13 +41,17 @@ _RANK: dict[type[KernelObject], int] = {
     NetworkNamespace: 0,
     Sysctl: 1,
     Ruleset: 2,
-    Element: 3,
-    VethPair: 4,
-    LinkUp: 5,
-    InterfaceAddress: 6,
-    Neighbour: 7,
-    BridgeEntry: 7,
-    Route: 8,
+    AddressSet: 3,
+    Element: 4,
+    Chain: 5,
+    Dispatch: 5,
+    VethPair: 6,
+    LinkUp: 7,
+    InterfaceAddress: 8,
+    Neighbour: 9,
+    BridgeEntry: 9,
+    RoutingRule: 10,
+    Route: 11,
 }
 
 _ON_LINKS = (LinkUp, InterfaceAddress, Neighbour, BridgeEntry, Route)
@@ -81,8 +94,27 @@ def _outlives(item: KernelObject, new: Program) -> bool:
 
 
 def ordered(removals: Iterable[Step], additions: Iterable[Step]) -> tuple[Step, ...]:
-    """Removals, then additions, each in the order in which the kernel can take them."""
-    return (*sorted(removals, key=_order, reverse=True), *sorted(additions, key=_order))
+    """Removals, then additions, each in the order in which the kernel can take them; see the head of this file."""
+    removals, additions = list(removals), sorted(additions, key=_order)
+    going = {(step.namespace, step.object.name) for step in removals if isinstance(step.object, AddressSet)}
+    late = [step for step in removals if _is_late(step, going)]
+    security = [step for step in (*removals, *additions) if isinstance(step.object, SecurityObject)]
+    before = [step for step in additions if _RANK[type(step.object)] < _RANK[Chain]]
+    after = [step for step in additions if _RANK[type(step.object)] > _RANK[Chain]]
+    early = [step for step in removals if not isinstance(step.object, SecurityObject) and not _is_late(step, going)]
+    return (
+        *sorted(early, key=_order, reverse=True),
+        *before,
+        *sorted(security, key=_order),
+        *sorted(late, key=_order, reverse=True),
+        *after,
+    )
+
+
+def _is_late(step: Step, going: set[tuple[str, str]]) -> bool:
+    """Sets that go are asked by the old chains until those have gone."""
+    item = step.object
+    return isinstance(item, AddressSet) or (isinstance(item, Element) and (step.namespace, item.set) in going)
 
 
 def _order(step: Step) -> tuple[int, str, int, int]:

@@ -9,6 +9,8 @@ from podvnet.model.address import Mac
 from podvnet.model.resource_id import DEFAULT_RESOURCE_GROUP, ResourceId
 
 PREFIX = "podvnet-"
+TABLE = "podvnet"
+"""The nftables table of a virtual network's namespace."""
 INTERNET = PREFIX + "internet"
 MACHINE_PREFIX = PREFIX + "vm-"
 
@@ -20,6 +22,17 @@ UPLINK = "internet"
 UPLINK_INDEX = 2
 _FIRST_PORT = 1000
 _FIRST_INTERNET_LINK = 1000
+_FIRST_PEER_LINK = 200_000
+_FIRST_APPLIANCE_LINK = 1_000_000
+_APPLIANCE_LINKS_A_NETWORK = 100_000
+
+PLAIN_TABLE = 1000
+"""The routing table, and the mark, of subnets without a route table; those of route tables follow."""
+_FIRST_APPLIANCE_TABLE = 1 << 30
+_ENDPOINTS_SHIFT = 20
+_FIRST_PEER_ZONE = 50_000
+BETWEEN_APPLIANCES = 65_000
+"""The conntrack zone of what one appliance forwards to another."""
 
 
 def network_namespace(network: ResourceId) -> str:
@@ -58,6 +71,53 @@ def internet_link_name(network_number: int) -> str:
     return f"vnet{network_number}"
 
 
+def routing_table(number: int, services: tuple[int, ...] = ()) -> int:
+    """The routing table, and the mark, of subnets with the route table of this number, 0 for none.
+
+    ``services`` are the places in ``ENDPOINT_TAGS`` of those that the subnets have endpoints for.
+    """
+    return PLAIN_TABLE + number + sum(1 << (_ENDPOINTS_SHIFT + each) for each in services)
+
+
+def appliance_table(nic_number: int) -> int:
+    """The routing table, and the mark, of what a peered network sends to an appliance here."""
+    return _FIRST_APPLIANCE_TABLE + nic_number
+
+
+def peer_link_index(network_number: int) -> int:
+    """The index of the link to a peered virtual network."""
+    return _FIRST_PEER_LINK + network_number
+
+
+def peer_link_name(network_number: int) -> str:
+    """The name of that link."""
+    return f"peer{network_number}"
+
+
+def appliance_link_index(nic_number: int, sender: int = 0) -> int:
+    """The index of the link to an appliance of a peered network; at its far end by the sending network's number."""
+    return _FIRST_APPLIANCE_LINK + sender * _APPLIANCE_LINKS_A_NETWORK + nic_number
+
+
+def appliance_link_name(nic_number: int, sender: int = 0) -> str:
+    """The name of that link's near end, or of its far end."""
+    return f"via{sender}x{nic_number}" if sender else f"via{nic_number}"
+
+
+def nic_zone(nic_number: int) -> int:
+    """The conntrack zone of the legs between a NIC and an appliance."""
+    return nic_number
+
+
+def peer_zone(network_number: int) -> int:
+    """The conntrack zone of the legs between a peered network and an appliance."""
+    return _FIRST_PEER_ZONE + network_number
+
+
 INTERNET_MAC = Mac("12:34:56:78:9a:01")
 EDGE_MAC = Mac("12:34:56:78:9a:02")
 """The two ends of the link between a virtual network and the internet."""
+
+NEAR_MAC = Mac("12:34:56:78:9a:03")
+FAR_MAC = Mac("12:34:56:78:9a:04")
+"""The two ends of a link between virtual networks."""

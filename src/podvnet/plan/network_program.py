@@ -1,9 +1,8 @@
 """What the namespace of a virtual network holds: ports, delivery, anti-spoofing, the way out.
 
 The namespace is Azure's virtual switch. One port a NIC; the port answers ARP for everything with Azure's MAC, so all
-traffic is routed by the host, also between two NICs of one subnet. Delivery is a host route an address. An address of
-the virtual network that no NIC owns leads to ``lo``, where the forward chain drops and counts it: a blackhole route
-would silence ARP as well, and Azure answers that for every address.
+traffic is routed by the host, also between two NICs of one subnet. Delivery is a host route an address;
+:mod:`podvnet.plan.routing_program` has the routes before that, :mod:`podvnet.plan.security_program` the groups.
 
 Sources: Azure documents "Virtual Network FAQ" (no multicast, no GRE, no IP-in-IP; the gateway does not answer ping),
 "Create, change, or delete a network interface" (source check, IP forwarding), "Default outbound access in Azure".
@@ -12,20 +11,24 @@ Sources: Azure documents "Virtual Network FAQ" (no multicast, no GRE, no IP-in-I
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, ip_interface
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 
 from podvnet.model.address import (
+    GATEWAY6,
     IMDS_ADDRESS,
     MANAGEMENT_ADDRESS,
     PLATFORM_MAC,
     WIRESERVER_ADDRESS,
     Address,
     Interface,
+    Mac,
     mac_bytes,
 )
 from podvnet.model.intent import InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.kernel import (
     LOOPBACK,
+    Dispatch,
     Element,
     InterfaceAddress,
     KernelObject,
@@ -41,26 +44,30 @@ from podvnet.model.kernel import (
     host_prefix,
     index_bytes,
 )
+from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
+from podvnet.plan.names import TABLE
+from podvnet.plan.routing_program import INTERNET_SIDE, NETWORK_SIDE, NOWHERE6, mark_element, zone_objects
+from podvnet.plan.security_program import members_set
 
-TABLE = "podvnet"
+ENDED = 1
+"""The mark of connections that were allowed once and are not any more, where a security group says that it counts."""
 
-# Next hops on the unnumbered link between a virtual network and the internet; they appear in no packet.
-_INTERNET_SIDE = IPv4Address("100.64.0.1")
-_NETWORK_SIDE = IPv4Address("100.64.0.2")
-
-# Destinations that Azure's system routes drop unless the virtual network or a peer holds them.
-NEVER_INTERNET = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+_SOLICITATIONS = "{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }"
 
 _LOOSE = (Sysctl("ipv4/conf/all/rp_filter", "0"), Sysctl("ipv4/conf/default/rp_filter", "0"))
 _ROUTER = (
     *_LOOSE,
     Sysctl("ipv4/ip_forward", "1"),
+    Sysctl("ipv6/conf/all/forwarding", "1"),
     # A packet may leave by the port it came in by (a pod of the same VM): nobody must be told of a "better" way.
     Sysctl("ipv4/conf/all/send_redirects", "0"),
     Sysctl("ipv4/conf/default/send_redirects", "0"),
     Sysctl("ipv4/icmp_echo_ignore_all", "1"),
+    Sysctl("ipv6/icmp/echo_ignore_all", "1"),
 )
+_FLOW_TIMEOUTS = ("tcp_timeout_established", "udp_timeout", "udp_timeout_stream")
+"""Idle flows are forgotten alike, whatever their protocol. The other times are of flows that end or begin."""
 
 _NETWORK_RULES = f"""
 table inet {TABLE} {{
@@ -69,9 +76,14 @@ table inet {TABLE} {{
 	counter uninvited {{ }}
 	counter no_outbound {{ }}
 	counter unsupported_protocol {{ }}
+	counter out_of_state {{ }}
+	counter ended {{ }}
+	counter peer_refused {{ }}
+	counter foreign_source {{ }}
 
 	# port, source MAC, source address: what each NIC may send as
 	set owned4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	set owned6 {{ type iface_index . ether_addr . ipv6_addr; }}
 	# NICs with IP forwarding may send with any source address, not with any MAC
 	set forwarding {{ type iface_index . ether_addr; }}
 	# the primary address of each VM's primary NIC: only that may ask IMDS
@@ -79,25 +91,86 @@ table inet {TABLE} {{
 	# private address to public address
 	map outbound4 {{ type ipv4_addr : ipv4_addr; }}
 	set outbound_sources {{ type ipv4_addr; }}
+	# the ports of NICs with IP forwarding, and their own addresses
+	set appliances {{ type iface_index; }}
+	set appliance_addresses4 {{ type ipv4_addr; }}
+	set appliance_addresses6 {{ type ipv6_addr; }}
+	# by interface: the routing table of what comes in, the conntrack zone of legs to and from appliances
+	map route_table {{ type iface_index : mark; }}
+	map zone {{ type iface_index : verdict; }}
+	# by interface: what a peered network may send and get
+	map from_peer {{ type iface_index : verdict; }}
+	map to_peer {{ type iface_index : verdict; }}
+	# by port: the security groups of its NIC and of its subnet
+	map from_nic {{ type iface_index : verdict; }}
+	map from_subnet {{ type iface_index : verdict; }}
+	map to_subnet {{ type iface_index : verdict; }}
+	map to_nic {{ type iface_index : verdict; }}
+	map platform_nic {{ type iface_index : verdict; }}
+	map platform_subnet {{ type iface_index : verdict; }}
 
 	chain port {{
 		type filter hook prerouting priority raw; policy accept;
 		iifname != "nic*" accept
 		iif . ether saddr . ip saddr @owned4 accept
+		iif . ether saddr . ip6 saddr @owned6 accept
 		iif . ether saddr @forwarding ip daddr != {{ {IMDS_ADDRESS}, {WIRESERVER_ADDRESS} }} accept
+		iif . ether saddr @forwarding meta nfproto ipv6 accept
+		# a guest looks for its gateway; what it says of itself is not believed, neighbours are written here
+		ip6 saddr {{ ::, fe80::/10 }} icmpv6 type {_SOLICITATIONS} accept
+		# every kernel reports the multicast groups it listens to; a virtual network has none
+		ip6 daddr ff02::16 icmpv6 type mld2-listener-report drop
 		counter name spoofed drop
+	}}
+
+	chain way {{
+		type filter hook prerouting priority raw + 5; policy accept;
+		meta mark set iif map @route_table
+		# what the other end of a link says of its own multicast groups is no traffic to refuse and count
+		ip6 daddr ff00::/8 return
+		iif vmap @from_peer
+		# A flow through an appliance is here twice with the same addresses: each leg has a zone of its own, the same
+		# one both ways.
+		iif @appliances iif . ether saddr . ip saddr != @owned4 goto forwarded
+		iif @appliances iif . ether saddr . ip6 saddr != @owned6 goto forwarded
+		meta mark > {names.PLAIN_TABLE} ip daddr != @appliance_addresses4 goto routed
+		meta mark > {names.PLAIN_TABLE} ip6 daddr != @appliance_addresses6 goto routed
+	}}
+	chain routed {{
+		fib daddr . mark oif @appliances iif vmap @zone
+	}}
+	chain forwarded {{
+		ip daddr != @appliance_addresses4 fib daddr . mark oif @appliances goto between_appliances
+		ip6 daddr != @appliance_addresses6 fib daddr . mark oif @appliances goto between_appliances
+		fib daddr . mark oif vmap @zone
+	}}
+	chain between_appliances {{
+		ct zone set {names.BETWEEN_APPLIANCES}
 	}}
 
 	chain deliver {{
 		type filter hook forward priority filter; policy accept;
-		oifname "lo" counter name unowned drop
-		ip protocol {{ 4, 47 }} counter name unsupported_protocol drop
 		iifname "{names.UPLINK}" ct state != {{ established, related }} counter name uninvited drop
-		oifname "{names.UPLINK}" ct direction original ip saddr != @outbound_sources counter name no_outbound drop
+		oifname "lo" counter name unowned drop
+		rt ip6 nexthop {NOWHERE6} counter name unowned drop
+		meta l4proto {{ 4, 41, 47 }} counter name unsupported_protocol drop
+		oif vmap @to_peer
+		ct state invalid counter name out_of_state drop
+		ct mark {ENDED} counter name ended drop
+		ct state {{ established, related }} accept
+		iif vmap @from_nic
+		iif vmap @from_subnet
+		oifname "{names.UPLINK}" ip saddr != @outbound_sources counter name no_outbound drop
+		oifname "{names.UPLINK}" meta nfproto ipv6 counter name no_outbound drop
+		oif vmap @to_subnet
+		oif vmap @to_nic
 	}}
 
 	chain platform {{
 		type filter hook input priority filter; policy drop;
+		icmpv6 type {_SOLICITATIONS} accept
+		iif vmap @platform_nic
+		iif vmap @platform_subnet
 		ip daddr {IMDS_ADDRESS} tcp dport 80 iif . ip saddr @metadata4 accept
 		ip daddr {WIRESERVER_ADDRESS} tcp dport {{ 80, 32526 }} iifname "nic*" accept
 	}}
@@ -142,7 +215,7 @@ def compile_machine(machine: VirtualMachine) -> Program:
     return {names.machine_namespace(machine.id): frozenset({NetworkNamespace(), LinkUp(LOOPBACK)})}
 
 
-def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, position: int, beside: bool) -> Program:
+def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, position: int, *, beside: bool) -> Program:
     """A NIC on a VM: its port, what DHCP sets inside, the way back from the internet.
 
     Args:
@@ -159,10 +232,38 @@ def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, posi
     }
 
 
-def _network(network: VirtualNetwork) -> set[KernelObject]:
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """How the packets of a port are routed and filtered.
+
+    Attributes:
+        table: the routing table of what the NIC sends.
+        chains: of each verdict map that the port is in, its name and the chain there.
+        zoned: there are appliances in the virtual network, so that the port needs a conntrack zone.
+    """
+
+    table: int
+    chains: tuple[tuple[str, str], ...] = ()
+    zoned: bool = False
+
+
+def compile_guard(network: ResourceId, number: int, guard: Guard) -> Program:
+    """What finds the routing table and the security groups of a port, that of the NIC of this number."""
+    index = names.port_index(number)
     objects: set[KernelObject] = {
+        mark_element(index, guard.table),
+        *(zone_objects(index, names.nic_zone(number)) if guard.zoned else ()),
+        *(Dispatch(TABLE, place, index, chain) for place, chain in guard.chains),
+    }
+    return {names.network_namespace(network): frozenset(objects)}
+
+
+def _network(network: VirtualNetwork) -> set[KernelObject]:
+    timeouts = {Sysctl(f"netfilter/nf_conntrack_{name}", str(network.flow_timeout)) for name in _FLOW_TIMEOUTS}
+    return {
         NetworkNamespace(),
         *_ROUTER,
+        *timeouts,
         NETWORK_RULESET,
         LinkUp(LOOPBACK),
         InterfaceAddress(LOOPBACK, _single(IMDS_ADDRESS)),
@@ -177,22 +278,19 @@ def _network(network: VirtualNetwork) -> set[KernelObject]:
             peer_mac=names.INTERNET_MAC,
             alias="to the internet",
         ),
-        Neighbour(names.UPLINK_INDEX, _INTERNET_SIDE, names.INTERNET_MAC),
-        Route(IPv4Network("0.0.0.0/0"), names.UPLINK_INDEX, _INTERNET_SIDE),
+        *(Neighbour(names.UPLINK_INDEX, address, names.INTERNET_MAC) for address in INTERNET_SIDE.values()),
     }
-    objects |= {Route(prefix, LOOPBACK) for prefix in (*network.prefixes, *NEVER_INTERNET) if prefix.version == 4}
-    return objects
 
 
 def _internet_link(network: VirtualNetwork) -> set[KernelObject]:
     index = names.internet_link_index(network.number)
-    return {LinkUp(index), Neighbour(index, _NETWORK_SIDE, names.EDGE_MAC)}
+    return {LinkUp(index), *(Neighbour(index, address, names.EDGE_MAC) for address in NETWORK_SIDE.values())}
 
 
 def _return_routes(network: VirtualNetwork, nic: NetworkInterface) -> set[KernelObject]:
     index = names.internet_link_index(network.number)
     return {
-        Route(host_prefix(config.outbound), index, _NETWORK_SIDE)
+        Route(host_prefix(config.outbound), index, NETWORK_SIDE[config.outbound.version])
         for config in nic.ip_configurations
         if config.outbound is not None
     }
@@ -201,8 +299,8 @@ def _return_routes(network: VirtualNetwork, nic: NetworkInterface) -> set[Kernel
 def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[KernelObject]:
     """One NIC's port: the cable into the VM, what may be sent through it, what is delivered to it."""
     index = names.port_index(nic.number)
-    primary = nic.primary().address
     key = (index_bytes(index), mac_bytes(nic.mac))
+    first = {version: nic.primary(version).address for version in nic.versions}
     objects: set[KernelObject] = {
         VethPair(
             name=names.port_name(nic.number),
@@ -216,20 +314,28 @@ def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[K
             proxy_arp=True,
             alias=f"NIC {nic.id.name}",
         ),
-        # One neighbour a NIC: its other addresses are routed by way of the first.
-        Neighbour(index, primary, nic.mac),
+        # One neighbour a NIC and IP version: its other addresses are routed by way of the first.
+        *(Neighbour(index, address, nic.mac) for address in first.values()),
     }
+    if 6 in first:
+        objects.add(InterfaceAddress(index, ip_interface(f"{GATEWAY6}/64")))
     if nic.ip_forwarding:
         objects.add(Element("inet", TABLE, "forwarding", field_bytes(*key)))
-    if position == 0:
-        objects.add(Element("inet", TABLE, "metadata4", field_bytes(index_bytes(index), primary.packed)))
+        objects.add(Element("inet", TABLE, "appliances", index_bytes(index)))
+    if position == 0 and 4 in first:
+        objects.add(Element("inet", TABLE, "metadata4", field_bytes(index_bytes(index), first[4].packed)))
     for config in nic.ip_configurations:
         address = config.address
-        if address.version == 6:
-            continue  # delivered once subnets of both families are
         owned = field_bytes(*key, address.packed)
-        objects |= {Element("inet", TABLE, "owned4", owned), Element("arp", TABLE, "owned4", owned)}
-        objects.add(Route(host_prefix(address), index, None if address == primary else primary))
+        objects.add(Element("inet", TABLE, f"owned{address.version}", owned))
+        if address.version == 4:
+            objects.add(Element("arp", TABLE, "owned4", owned))
+        via = first[address.version]
+        objects.add(Route(host_prefix(address), index, None if address == via else via))
+        if nic.ip_forwarding:
+            objects.add(Element("inet", TABLE, f"appliance_addresses{address.version}", address.packed))
+        for group in config.groups:
+            objects.add(Element("inet", TABLE, members_set(group, address.version), address.packed))
         if config.outbound is not None:
             objects.add(Element("inet", TABLE, "outbound4", address.packed, config.outbound.packed))
             objects.add(Element("inet", TABLE, "outbound_sources", address.packed))
@@ -239,24 +345,38 @@ def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[K
 def _guest(network: VirtualNetwork, nic: NetworkInterface, position: int, *, beside: bool) -> set[KernelObject]:
     """What DHCP configures inside the VM: the primary address of each NIC, and a default route on the first.
 
-    Of NICs in one subnet the first leads there; ``beside`` says that this one is not the first.
+    Of NICs in one subnet the first leads there; ``beside`` says that this one is not the first. An IPv6 address comes
+    without its prefix, and the gateway is link-local, as router advertisements say it.
     """
     index = names.GUEST_NIC_INDEX + position
     subnet = next(each for each in network.subnets if each.id == nic.subnet)
-    prefix = subnet.prefix_of(4)
-    if prefix is None:
-        msg = f"NIC {nic.id.name}: its subnet has no IPv4 prefix"
-        raise ValueError(msg)
-    address = nic.primary().address
-    objects: set[KernelObject] = {
-        LinkUp(index),
-        InterfaceAddress(index, _with_length(address, prefix.prefixlen)),
-    }
-    if not beside:
-        objects.add(Route(prefix, index))
-    if position == 0:
-        objects.add(Route(IPv4Network("0.0.0.0/0"), index, prefix.network_address + 1))
+    objects: set[KernelObject] = {LinkUp(index)}
+    for version in nic.versions:
+        prefix = subnet.prefix_of(version)
+        if prefix is None:
+            msg = f"NIC {nic.id.name}: its subnet has no IPv{version} prefix"
+            raise ValueError(msg)
+        address = nic.primary(version).address
+        if version == 6:
+            objects.add(InterfaceAddress(index, _single(address)))
+            # What it forwards for others it can ask no neighbour about but from this.
+            objects.add(InterfaceAddress(index, _link_local(nic.mac)))
+            if position == 0:
+                objects.add(Route(IPv6Network("::/0"), index, GATEWAY6))
+            continue
+        objects.add(InterfaceAddress(index, _with_length(address, prefix.prefixlen)))
+        if not beside:
+            objects.add(Route(prefix, index))
+        if position == 0:
+            objects.add(Route(IPv4Network("0.0.0.0/0"), index, prefix.network_address + 1))
     return objects
+
+
+def _link_local(mac: Mac) -> Interface:
+    """The address that an interface gives itself. Source: RFC 4291, appendix A."""
+    octets = mac_bytes(mac)
+    identifier = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return ip_interface((bytes.fromhex("fe80000000000000") + identifier, 64))
 
 
 def _single(address: Address) -> Interface:

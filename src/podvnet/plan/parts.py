@@ -11,16 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from podvnet.model.intent import Intent, NetworkInterface
-from podvnet.model.kernel import Program, Step
+from podvnet.model.address import Address
+from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualNetwork
+from podvnet.model.kernel import AddressSet, KernelObject, Program, Step
 from podvnet.plan import names
+from podvnet.plan.appliances import find_appliances, wanted_appliances, way_to
 from podvnet.plan.change import difference, merge
+from podvnet.plan.guards import GuardCompiler, Guards
 from podvnet.plan.network_program import (
+    compile_guard,
     compile_internet,
     compile_machine,
     compile_network,
     compile_nic,
 )
+from podvnet.plan.routing_program import (
+    Choice,
+    compile_appliance_link,
+    compile_appliance_table,
+    compile_peering,
+    compile_routing,
+    endpoint_places,
+)
+from podvnet.plan.security_program import members_set
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,14 +53,51 @@ class PartCompiler:
 
     def __init__(self) -> None:
         self._known: _Known = {}
+        self._guards = GuardCompiler()
 
     def compile(self, intent: Intent) -> Parts:
         """The parts of an intent. Values that are the same objects as last time give the same parts."""
         known: _Known = {}
         hosts = tuple(intent.internet_hosts.values())
         self._take(known, "internet", hosts, lambda: compile_internet(hosts), carries=True)
+        appliances = find_appliances(intent)
+        guards = self._guards.compile(intent, appliances)
         for key, network in intent.virtual_networks.items():
             self._take(known, f"network {key}", (network,), partial(compile_network, network), carries=True)
+            self._compile_ways(known, intent, network, appliances)
+        self._compile_machines(known, intent, guards)
+        self._compile_security(known, intent, guards)
+        self._known = known
+        return {key: part for key, (_, part) in known.items()}
+
+    def _compile_ways(
+        self, known: _Known, intent: Intent, network: VirtualNetwork, appliances: dict[str, list[NetworkInterface]]
+    ) -> None:
+        """Routing tables, links to peers, links to peers' appliances."""
+        key = network.id.key
+        remotes = (intent.virtual_networks.get(peering.remote.key) for peering in network.peerings)
+        peers = [each for each in remotes if each and any(back.remote == network.id for back in each.peerings)]
+        for peer in peers:
+            if network.number < peer.number:
+                make = partial(compile_peering, network, peer)
+                self._take(known, f"peering {key} {peer.id.key}", (network, peer), make, carries=True)
+        choices = _choices(intent, network)
+        wanted = wanted_appliances(table for table, _ in choices if table)
+        ways = [way_to(nic) for nic in appliances.get(key, []) if wanted & _addresses(nic)]
+        for peer in peers:
+            for nic in appliances.get(peer.id.key, []):
+                if wanted & _addresses(nic):
+                    ways.append(way_to(nic, of_peer=True))
+                    inputs = (network, peer, nic)
+                    make = partial(compile_appliance_link, *inputs)
+                    self._take(known, f"way {key} {nic.id.key}", inputs, make, carries=True)
+                    far = (peer, nic)
+                    self._take(known, f"far {nic.id.key}", far, partial(compile_appliance_table, *far))
+        links = tuple((peer.id.key, names.peer_link_index(peer.number)) for peer in peers)
+        routing = (network, choices, links, tuple(way for each in ways for way in each))
+        self._take(known, f"routing {key}", routing, partial(compile_routing, *routing))
+
+    def _compile_machines(self, known: _Known, intent: Intent, guards: Guards) -> None:
         for key, machine in intent.machines.items():
             if not machine.running:
                 continue
@@ -55,16 +105,23 @@ class PartCompiler:
             nics = intent.machine_nics(machine)
             for position, nic in enumerate(nics):
                 beside = _stands_beside(nic, nics[:position])
-                inputs = (
-                    intent.virtual_networks[nic.virtual_network.key],
-                    nic,
-                    names.machine_namespace(machine.id),
-                    position,
-                    beside,
-                )
-                self._take(known, f"nic {nic.id.key}", inputs, partial(compile_nic, *inputs))
-        self._known = known
-        return {key: part for key, (_, part) in known.items()}
+                network, label = intent.virtual_networks[nic.virtual_network.key], names.machine_namespace(machine.id)
+                inputs = (network, nic, label, position)
+                make = partial(compile_nic, *inputs, beside=beside)
+                # What is routed to an appliance hangs on its port.
+                self._take(known, f"nic {nic.id.key}", (*inputs, beside), make, carries=nic.ip_forwarding)
+                # A part of its own: a change of rules is one of guards, and costs nothing by the NICs' addresses.
+                guard = (network.id, nic.number, guards.of(nic))
+                self._take(known, f"guard {nic.id.key}", guard, partial(compile_guard, *guard))
+
+    def _compile_security(self, known: _Known, intent: Intent, guards: Guards) -> None:
+        """The chains of security groups and the sets of application security groups, by virtual network."""
+        for (network, name), chain in guards.chains.items():
+            self._take(known, f"chain {network} {name}", (name,), partial(_in_network, intent, network, chain))
+        for network, group in guards.groups:
+            sets = tuple(AddressSet(names.TABLE, members_set(group, version), version) for version in (4, 6))
+            make = partial(_in_network, intent, network, *sets)
+            self._take(known, f"group {network} {group.key}", (group.key,), make)
 
     def _take(
         self,
@@ -102,8 +159,29 @@ def difference_of_parts(old: Parts, new: Parts) -> tuple[Step, ...]:
 
 
 def _same(before: object, now: object) -> bool:
-    """Identity for what is dear to compare, equality for names and numbers."""
-    return before is now or (isinstance(now, str | int) and before == now)
+    """Identity for what is dear to compare, equality for the rest."""
+    return before is now or (not isinstance(now, _DEAR) and before == now)
+
+
+_DEAR = VirtualNetwork | NetworkInterface | InternetHost
+
+
+def _in_network(intent: Intent, network: str, *objects: KernelObject) -> Program:
+    return {names.network_namespace(intent.virtual_networks[network].id): frozenset(objects)}
+
+
+def _choices(intent: Intent, network: VirtualNetwork) -> tuple[Choice, ...]:
+    """The route tables and service endpoints of a network's subnets, each once; that of a plain subnet always."""
+    found: dict[tuple[str, tuple[int, ...]], Choice] = {("", ()): (None, ())}
+    for subnet in network.subnets:
+        table = intent.route_tables[subnet.route_table.key] if subnet.route_table else None
+        key = table.id.key if table else "", endpoint_places(subnet.service_endpoints)
+        found.setdefault(key, (table, subnet.service_endpoints))
+    return tuple(found.values())
+
+
+def _addresses(nic: NetworkInterface) -> set[Address]:
+    return {config.address for config in nic.ip_configurations}
 
 
 def _stands_beside(nic: NetworkInterface, earlier: tuple[NetworkInterface, ...]) -> bool:

@@ -34,6 +34,7 @@ from podvnet.model.arm_error import ArmErrorsError
 from podvnet.model.kernel import (
     LOOPBACK,
     BridgeEntry,
+    Dispatch,
     Element,
     InterfaceAddress,
     KernelObject,
@@ -288,8 +289,12 @@ def check_program(program: Program) -> None:
                 ends.update([(pair.peer_namespace, str(pair.peer_index)), (pair.peer_namespace, pair.peer_name)])
     indexes = {end for end in ends if end[1].isdigit()}
     for place, objects in program.items():
-        routes = Counter(each.destination for each in objects if isinstance(each, Route))
-        addresses = Counter(each.interface.ip for each in objects if isinstance(each, InterfaceAddress))
+        routes = Counter((each.table, each.destination) for each in objects if isinstance(each, Route))
+        addresses = Counter(
+            (each.interface.ip, each.index if each.interface.is_link_local else 0)
+            for each in objects
+            if isinstance(each, InterfaceAddress)
+        )
         keys = Counter((each.family, each.set, each.key) for each in objects if isinstance(each, Element))
         for counted in (routes, addresses, keys):
             assert not counted or max(counted.values()) == 1
@@ -331,7 +336,10 @@ class Kernel:
         elif isinstance(item, LinkUp | InterfaceAddress | Route | Neighbour | BridgeEntry) and item.index != LOOPBACK:
             assert (place, item.index) in self.ends, f"no link for {item}"
         if isinstance(item, Route):
-            assert not any(isinstance(each, Route) and each.destination == item.destination for each in held)
+            assert not any(
+                isinstance(each, Route) and (each.table, each.destination) == (item.table, item.destination)
+                for each in held
+            )
         held.add(item)
 
     def remove(self, place: str, item: KernelObject) -> None:
@@ -352,7 +360,7 @@ class Kernel:
                 self.namespaces[name] = {
                     each
                     for each in self.namespaces[name]
-                    if isinstance(each, VethPair | Element) or getattr(each, "index", None) != index
+                    if isinstance(each, VethPair | Element | Dispatch) or getattr(each, "index", None) != index
                 }
 
 

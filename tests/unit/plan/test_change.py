@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from podvnet.model.address import Mac
 from podvnet.model.kernel import (
     LOOPBACK,
+    AddressSet,
     BridgeEntry,
+    Chain,
+    Dispatch,
     Element,
     InterfaceAddress,
     KernelObject,
@@ -215,3 +218,26 @@ def test_merge_holds_what_either_does(one: Program, other: Program) -> None:
     for name, objects in both.items():
         assert objects == one.get(name, frozenset()) | other.get(name, frozenset())
     assert merge(other, one) == both
+
+
+OLD_SET, NEW_SET = AddressSet("podvnet", "asg-old", 4), AddressSet("podvnet", "asg-new", 4)
+OLD_MEMBER, NEW_MEMBER = (Element("inet", "podvnet", each.name, b"\x01") for each in (OLD_SET, NEW_SET))
+OLD_CHAIN, NEW_CHAIN = Chain("podvnet", "nsg-old", ""), Chain("podvnet", "nsg-new", "")
+OLD_JUMP, NEW_JUMP = (Dispatch("podvnet", "to_nic", 1001, each.name) for each in (OLD_CHAIN, NEW_CHAIN))
+
+
+def test_security_rules_change_between_the_filling_of_new_sets_and_the_end_of_old_ones() -> None:
+    old: Program = {"vnet": frozenset({OLD_SET, OLD_MEMBER, OLD_CHAIN, OLD_JUMP})}
+    new: Program = {"vnet": frozenset({NEW_SET, NEW_MEMBER, NEW_CHAIN, NEW_JUMP, CABLE, NEAR})}
+    steps = difference(old, new)
+    objects = [step.object for step in steps]
+    assert objects[:2] == [NEW_SET, NEW_MEMBER], "what new chains ask is there before them"
+    assert set(objects[2:6]) == {OLD_CHAIN, OLD_JUMP, NEW_CHAIN, NEW_JUMP}, "one run, so one transaction"
+    assert objects[6:8] == [OLD_MEMBER, OLD_SET], "what old chains ask goes after them"
+    assert objects[8:] == [CABLE, NEAR], "no port before its rules"
+
+
+def test_a_port_goes_before_its_rules() -> None:
+    old: Program = {"vnet": frozenset({OLD_CHAIN, OLD_JUMP, CABLE, NEAR})}
+    objects = [step.object for step in difference(old, {"vnet": frozenset()})]
+    assert objects.index(CABLE) < objects.index(OLD_JUMP)

@@ -22,6 +22,7 @@ from podvnet.model.kernel import (
     NetworkNamespace,
     Program,
     Route,
+    RoutingRule,
     Sysctl,
     VethPair,
     field_bytes,
@@ -29,8 +30,10 @@ from podvnet.model.kernel import (
 )
 from podvnet.model.resource_id import Scope, make
 from podvnet.plan import names
-from podvnet.plan.network_program import NETWORK_RULESET, NEVER_INTERNET, TABLE
+from podvnet.plan.names import TABLE
+from podvnet.plan.network_program import NETWORK_RULESET
 from podvnet.plan.parts import compile_fabric
+from podvnet.plan.routing_program import NOWHERE6
 
 HUB, ONE, TWO = "podvnet-vnet-hub", "podvnet-vm-one", "podvnet-vm-two"
 EVERYWHERE = IPv4Network("0.0.0.0/0")
@@ -119,20 +122,29 @@ def test_one_neighbour_for_each_nic(program: Program) -> None:
         (1002, "10.0.1.4", "00:0d:3a:00:00:02"),
         (1005, "10.0.0.7", "00:0d:3a:00:00:05"),
         (names.UPLINK_INDEX, "100.64.0.1", names.INTERNET_MAC),
+        (names.UPLINK_INDEX, "fe80::1", names.INTERNET_MAC),
     }
 
 
-@pytest.mark.parametrize(
-    "prefix", ["10.0.0.0/16", "20.1.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
-)
-def test_what_nobody_owns_leads_nowhere(program: Program, prefix: str) -> None:
-    # The network's own prefixes, and what Azure's system routes never send to the internet.
-    assert Route(ip_network(prefix), LOOPBACK) in program[HUB]
+def test_what_nobody_owns_leads_nowhere(program: Program) -> None:
+    assert Route(ip_network("0.0.0.0/0"), LOOPBACK) in program[HUB]
+    assert Route(ip_network("::/0"), names.UPLINK_INDEX, NOWHERE6) in program[HUB]
+
+
+@pytest.mark.parametrize("prefix", ["10.0.0.0/16", "20.1.0.0/16"])
+def test_what_is_of_the_network_is_looked_for_among_its_addresses(program: Program, prefix: str) -> None:
+    assert Route(ip_network(prefix), LOOPBACK, None, names.PLAIN_TABLE, throw=True) in program[HUB]
+
+
+@pytest.mark.parametrize("prefix", ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"])
+def test_private_ranges_never_lead_to_the_internet(program: Program, prefix: str) -> None:
+    assert Route(ip_network(prefix), LOOPBACK, None, names.PLAIN_TABLE) in program[HUB]
 
 
 def test_the_rest_is_the_internets(program: Program) -> None:
-    assert Route(EVERYWHERE, names.UPLINK_INDEX, ip_address("100.64.0.1")) in program[HUB]
-    assert ip_network("100.64.0.0/10") in NEVER_INTERNET
+    route = Route(EVERYWHERE, names.UPLINK_INDEX, ip_address("100.64.0.1"), names.PLAIN_TABLE)
+    assert route in program[HUB]
+    assert RoutingRule(4, names.PLAIN_TABLE) in program[HUB]
 
 
 def test_a_nic_may_send_as_what_it_owns(program: Program) -> None:
@@ -222,16 +234,39 @@ def test_a_machine_that_is_off_has_nothing(program: Program) -> None:
     assert not any(getattr(each, "index", 0) == names.port_index(6) for each in program[HUB])
 
 
-def test_ipv6_is_not_carried_yet(intent: Intent) -> None:
+def test_ipv6_is_delivered_by_address_and_leaves_by_the_link_local_gateway(intent: Intent) -> None:
+    hub = next(iter(intent.virtual_networks.values()))
     web = nic(intent, "web")
-    more = (*web.ip_configurations, replace(web.ip_configurations[1], name="six", address=ip_address("fd00::4")))
-    assert compile_fabric(changed(intent, "web", ip_configurations=more)) == compile_fabric(intent)
+    six = (ip_address("fd00::4"), ip_address("fd00::5"))
+    more = (*web.ip_configurations, *(replace(web.ip_configurations[1], name=str(each), address=each) for each in six))
+    subnets = tuple(
+        replace(each, prefixes=(*each.prefixes, ip_network("fd00::/64"))) if each.id == web.subnet else each
+        for each in hub.subnets
+    )
+    dual = replace(intent, virtual_networks={hub.id.key: replace(hub, subnets=subnets)})
+    program = compile_fabric(changed(dual, "web", ip_configurations=more))
+    port = names.port_index(1)
+    assert {
+        Route(ip_network("fd00::4/128"), port),
+        Route(ip_network("fd00::5/128"), port, six[0]),
+        Neighbour(port, six[0], web.mac),
+        InterfaceAddress(port, ip_interface("fe80::1234:5678:9abc/64")),
+    } <= program[HUB]
+    mac = mac_bytes(web.mac)
+    assert elements(program, "inet", "owned6") == {field_bytes(index(1), mac, each.packed) for each in six}
+    assert {
+        InterfaceAddress(2, ip_interface("fd00::4/128")),
+        InterfaceAddress(2, ip_interface("fe80::20d:3aff:fe00:1/64")),
+        Route(ip_network("::/0"), 2, ip_address("fe80::1234:5678:9abc")),
+    } <= program[ONE]
 
 
 def test_networks_are_apart(intent: Intent) -> None:
     other = make(Scope(), "Microsoft.Network/virtualNetworks", "spoke")
     hub = next(iter(intent.virtual_networks.values()))
-    both = replace(intent, virtual_networks={**intent.virtual_networks, other.key: replace(hub, id=other, number=4)})
+    both = replace(
+        intent, virtual_networks={**intent.virtual_networks, other.key: replace(hub, id=other, number=4, subnets=())}
+    )
     program, alone = compile_fabric(both), compile_fabric(intent)
     assert program[HUB] == alone[HUB]
     assert not of_kind(program, "podvnet-vnet-spoke", Element)
@@ -246,15 +281,17 @@ def test_every_set_that_is_filled_is_declared(program: Program) -> None:
         declared[family, table] = set(re.findall(r"^\t(?:set|map) (\w+)", body, re.MULTILINE))
     assert tuple(declared) == NETWORK_RULESET.tables
     filled = {(each.family, each.table, each.set) for each in of_kind(program, HUB, Element)}
-    assert filled == {(family, table, name) for (family, table), found in declared.items() for name in found}
+    assert filled <= {(family, table, name) for (family, table), found in declared.items() for name in found}
     assert {table for _, table, _ in filled} == {TABLE}
 
 
-@pytest.mark.parametrize("counter", ["spoofed", "unowned", "uninvited", "no_outbound", "unsupported_protocol"])
+@pytest.mark.parametrize(
+    "counter", ["spoofed", "unowned", "uninvited", "no_outbound", "unsupported_protocol", "out_of_state"]
+)
 def test_every_drop_is_counted(counter: str) -> None:
     assert f"counter {counter} {{ }}" in NETWORK_RULESET.text
     assert re.search(rf"counter name {counter} drop", NETWORK_RULESET.text)
-    assert "drop" not in re.sub(r"#.*|counter name \w+ drop|policy drop", "", NETWORK_RULESET.text)
+    assert "drop" not in re.sub(r"#.*|counter name \w+ drop|policy drop|listener-report drop", "", NETWORK_RULESET.text)
 
 
 def test_nft_reads_the_ruleset() -> None:

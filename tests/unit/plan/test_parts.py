@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from podvnet.model.intent import Intent
+from podvnet.model.resource_id import Scope, make
+from podvnet.model.security import Direction, Protocol, SecurityGroup, SecurityRule, Side
 from podvnet.plan.change import difference
 from podvnet.plan.parts import PartCompiler, difference_of_parts, whole
 
@@ -39,3 +41,19 @@ def test_the_difference_is_that_of_the_wholes(intent: Intent) -> None:
     assert difference_of_parts(first, first) == ()
     assert difference_of_parts({}, first) == difference({}, whole(first))
     assert difference_of_parts(first, {}) == difference(whole(first), {})
+
+
+def test_a_changed_rule_compiles_no_nic_again(intent: Intent) -> None:
+    """So that its cost does not grow with the addresses that NICs have."""
+    scope = next(iter(intent.virtual_networks.values())).id
+    guard = make(Scope(scope.subscription, scope.resource_group), "Microsoft.Network/networkSecurityGroups", "guard")
+    nics = {key: replace(nic, security_group=guard) for key, nic in intent.nics.items()}
+
+    def with_rule(*, allow: bool) -> Intent:
+        rule = SecurityRule("securityRules/x", 100, Direction.INBOUND, allow, Protocol.ANY, Side(), Side())
+        return replace(intent, nics=nics, security_groups={guard.key: SecurityGroup(guard, (rule,))})
+
+    compiler = PartCompiler()
+    first, second = compiler.compile(with_rule(allow=True)), compiler.compile(with_rule(allow=False))
+    changed = {key.split()[0] for key in first.keys() | second.keys() if first.get(key) is not second.get(key)}
+    assert changed == {"guard", "chain"}

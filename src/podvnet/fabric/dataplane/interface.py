@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from podvnet.fabric.machine import Machine
+from podvnet.model.flow import Flow
 from podvnet.model.kernel import Program, Step
 
 
@@ -36,6 +37,12 @@ class Dataplane(Protocol):
 
     def counters(self, label: str) -> dict[str, int]:
         """The named counters of a virtual network's rules."""
+
+    def rule_counters(self, label: str, chain: str) -> dict[str, int]:
+        """By name of the rule, the packets that a chain of security rules has decided about."""
+
+    def end_flows(self, label: str, refused: Callable[[list[Flow]], set[Flow]]) -> int:
+        """End those connections of a virtual network that ``refused`` picks, let all others go on; return how many."""
 
     def close(self) -> None:
         """Close what is open."""

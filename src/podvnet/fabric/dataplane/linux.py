@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from podvnet.fabric.machine import Machine
-from podvnet.linux import namespace
+from podvnet.linux import namespace, ruleset
+from podvnet.linux.conntrack import ConntrackSocket
 from podvnet.linux.executor import Executor
 from podvnet.linux.observation import Observation
+from podvnet.linux.ruleset import RulesetError
+from podvnet.model.flow import Flow
 from podvnet.model.kernel import Element, LinkUp, NetworkNamespace, Program, Ruleset, Step, VethPair
 from podvnet.plan import change, names
+from podvnet.plan.network_program import ENDED
+
+_RULE_COUNTER = re.compile(r'counter packets (\d+) bytes \d+ .*comment "([^"]+)"')
+"""One decision in what nft lists. A rule of two families or several groups is several lines with one comment."""
 
 
 class LinuxDataplane:
@@ -137,6 +146,33 @@ class LinuxDataplane:
             if not name.startswith("text_"):
                 found[f"{name}_arp"] = count
         return found
+
+    def rule_counters(self, label: str, chain: str) -> dict[str, int]:
+        """By name of the rule, the packets that a chain of security rules has decided about; nothing without it."""
+        if not namespace.exists(label):
+            return {}
+        with namespace.entered(self._executor.door(label).descriptor):
+            try:
+                text = ruleset.run(f"list chain inet {names.TABLE} {chain}")
+            except RulesetError:
+                return {}
+        found: Counter[str] = Counter()
+        for count, rule in _RULE_COUNTER.findall(text):
+            found[rule] += int(count)
+        return dict(found)
+
+    def end_flows(self, label: str, refused: Callable[[list[Flow]], set[Flow]]) -> int:
+        """End those connections of a virtual network that ``refused`` picks, let all others go on; return how many.
+
+        They are not forgotten: an answer would be taken for the first packet of a new flow, in the other direction.
+        """
+        if not namespace.exists(label):
+            return 0
+        with namespace.run_inside(self._executor.door(label).descriptor, ConntrackSocket) as table:
+            connections = list(table.connections())
+            ended = refused([each.original for each in connections])
+            table.mark((each for each in connections if each.mark and each.original not in ended), 0)
+            return table.mark((each for each in connections if each.original in ended and not each.mark), ENDED)
 
     def forget(self, label: str) -> None:
         """Close what is open of a namespace."""
