@@ -19,6 +19,8 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "fabric": ("fabric", "fabric", "Run the fabric process in the foreground."),
     "vm": ("vm", "vm", "List, enter and reboot the VMs of the fabric."),
     "pod": ("pod", "pod", "Run pods through the CNI plug-in."),
+    "trace": ("trace", "trace", "Say what becomes of a packet, and what to change."),
+    "capture": ("capture", "capture", "Watch packets at any hop, or write them to a pcap file."),
     "env": ("env", "env", "Print what az, SDKs, terraform and curl need to reach the fabric."),
     "agent": ("agent", "agent", "Run the agent of this VM in the foreground."),
     "install": ("install", "install", "Install the plug-in on this VM."),

@@ -21,6 +21,7 @@ from podvnet.fabric.arm.world import shown
 from podvnet.fabric.engine import Change, Fabric
 from podvnet.fabric.gate import Gate
 from podvnet.fabric.settlement import NOT_CARRIED_OUT
+from podvnet.fabric.trace import trace_of
 from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmErrorsError
 from podvnet.model.kernel import Ruleset, Step
@@ -68,6 +69,10 @@ def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]
         machine = fabric.find_machine(request.path_params["name"])
         return JSONResponse({"command": fabric.command(machine)})
 
+    async def trace(request: Request) -> Response:
+        wanted = json.loads(await request.body())
+        return JSONResponse(await turn.take(lambda: trace_of(fabric.evaluator, fabric.hop_counters, **wanted)))
+
     async def access(_: Request) -> Response:
         return JSONResponse(await turn.take(gate.describe))
 
@@ -83,6 +88,7 @@ def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]
             Route("/apply", _refusals(apply), methods=["POST"]),
             Route("/down", _refusals(down), methods=["POST"]),
             Route("/status", _refusals(status), methods=["GET"]),
+            Route("/trace", _refusals(trace), methods=["POST"]),
             Route("/agreement", _refusals(agreement), methods=["GET"]),
             Route("/machines/{name}/reboot", _refusals(reboot), methods=["POST"]),
             Route("/machines/{name}/command", _refusals(command), methods=["GET"]),
@@ -167,11 +173,6 @@ def _status(fabric: Fabric) -> dict[str, Any]:
             {"type": document["type"], "name": document["name"]}
             for document in fabric.documents
             if document["type"] in NOT_CARRIED_OUT
-        ]
-        + [
-            {"type": peering["type"], "name": f"{document['name']}/{peering['name']}"}
-            for document in fabric.documents
-            for peering in document["properties"].get("virtualNetworkPeerings", [])
         ],
         "internetHosts": {host.id.name: str(host.address) for host in intent.internet_hosts.values()},
         "resources": [shown(document) for document in fabric.documents],

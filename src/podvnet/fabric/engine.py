@@ -19,6 +19,7 @@ from podvnet.fabric.arm.world import Document, World
 from podvnet.fabric.dataplane.interface import Dataplane
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.guest import Guest, start, wait_for
+from podvnet.fabric.hop_counters import HopCounters
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
 from podvnet.fabric.settlement import (
@@ -33,9 +34,13 @@ from podvnet.fabric.store import Store
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.arm_error import ArmError, ArmErrorsError
+from podvnet.model.flow import Flow
 from podvnet.model.intent import Intent, VirtualMachine
 from podvnet.model.kernel import NetworkNamespace, Step
+from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
+from podvnet.plan.ended_flows import flushed_networks, refused
+from podvnet.plan.evaluate import Evaluator
 from podvnet.plan.parts import PartCompiler, Parts, compile_fabric, difference_of_parts, whole
 
 FROM_FILE = "file"
@@ -79,6 +84,7 @@ class Fabric:
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
         self._intent = self._reader.read(self._world)
+        self._evaluator = Evaluator(self._intent)
         self._compiler = PartCompiler()
         self._parts: Parts = {}
 
@@ -86,6 +92,18 @@ class Fabric:
     def intent(self) -> Intent:
         """What there should be."""
         return self._intent
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Says what becomes of packets. Kept while the intent stays, for what it has looked up."""
+        if self._evaluator.intent is not self._intent:
+            self._evaluator = Evaluator(self._intent)
+        return self._evaluator
+
+    @property
+    def hop_counters(self) -> HopCounters:
+        """Says how many packets the kernel has counted at each decision."""
+        return HopCounters(self.evaluator, self._dataplane.counters, self._dataplane.rule_counters)
 
     @property
     def documents(self) -> list[Document]:
@@ -97,10 +115,21 @@ class Fabric:
         self._parts = self._compiler.compile(self._intent)
         steps = self._dataplane.recover(whole(self._parts))
         _log.info("recovered", steps=len(steps), resources=len(self._world.documents))
+        self._end_flows(Intent())  # a change of rules may have been carried out and its flows not ended
         # The platform must answer before the VMs boot: the first thing they do is ask it.
         self._changed(self._intent)
         self._boot()
         return steps
+
+    def _end_flows(self, before: Intent) -> None:
+        """End the flows that changed groups with ``flushConnection`` do not allow any more."""
+        for network in flushed_networks(before, self._intent):
+
+            def refuse(flows: list[Flow], network: ResourceId = network) -> set[Flow]:
+                return refused(flows, network, self.evaluator)
+
+            ended = self._dataplane.end_flows(names.network_namespace(network), refuse)
+            _log.info("flows_ended", network=network.name, count=ended)
 
     def disagreement(self) -> tuple[Step, ...]:
         """The steps that :meth:`recover` would take in the kernel now: none when it agrees with the store.
@@ -225,7 +254,10 @@ class Fabric:
         for key in world.documents:
             self._origins.setdefault(key, origin)
         self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
+        before = self._intent
         self._world, self._parts, self._intent = world, parts, intent
+        self._end_flows(before)
+        watch.lap("flows")
         self._changed(self._intent)
         watch.lap("publish")
         self._boot()

@@ -19,6 +19,8 @@ import structlog
 
 from podvnet.fabric import control
 from podvnet.fabric.engine import Fabric
+from podvnet.fabric.flow_log import FlowLogFiles
+from podvnet.fabric.flow_log_collector import FlowLogCollector
 from podvnet.fabric.gate import PORT, Gate
 from podvnet.fabric.platform_server import PlatformServer, quiet_server
 from podvnet.fabric.turn import Turn
@@ -28,6 +30,8 @@ from podvnet.model.intent import Intent
 _log = structlog.get_logger()
 
 SOCKET = "fabric.sock"
+STORAGE = "storage"
+"""Below the state's directory, what stands for storage accounts: a directory for each."""
 _SECONDS_FOR_GOODBYES = 1.0
 
 
@@ -70,7 +74,8 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
     platform = PlatformServer(
         lambda: fabric.intent, gate.tokens(lambda: fabric.world).mint, lambda: gate.server(manager)
     )
-    follower = asyncio.create_task(_follow(platform, changed))
+    flows = FlowLogCollector(lambda: fabric.intent, FlowLogFiles(state / STORAGE))
+    followers = [asyncio.create_task(_follow(platform, flows, changed)), asyncio.create_task(flows.write())]
     try:
         # VMs ask the platform and the resource manager while they boot, so recovery runs beside the servers.
         await turn.take(fabric.recover)
@@ -92,20 +97,23 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
     for server, _ in servers:
         server.force_exit = True
     await asyncio.gather(*tasks)
-    follower.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await follower
+    for follower in followers:
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
+    flows.close()
     await platform.close()
     gate.close()
     fabric.close()
     (run / SOCKET).unlink(missing_ok=True)
 
 
-async def _follow(platform: PlatformServer, changed: asyncio.Event) -> None:
+async def _follow(platform: PlatformServer, flows: FlowLogCollector, changed: asyncio.Event) -> None:
     while True:
         await changed.wait()
         changed.clear()
         await platform.follow()
+        flows.follow()
 
 
 def _unix_socket(path: Path) -> socket.socket:

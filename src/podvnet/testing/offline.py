@@ -23,6 +23,7 @@ from podvnet.fabric.identity.principals import Principals, Role
 from podvnet.fabric.identity.tokens import Signer
 from podvnet.fabric.machine import Machine
 from podvnet.fabric.turn import Turn
+from podvnet.model.flow import Flow
 from podvnet.model.kernel import NetworkNamespace, Program, Step
 
 ENDPOINT = "https://localhost:8443"
@@ -68,6 +69,14 @@ class Follower:
     def shut_down(self, labels: set[str], *, discard: bool) -> None:
         """See that the namespaces are there, unless the VMs' disks are all that is left."""
         self._require(set() if discard else labels)
+
+    def rule_counters(self, _: str, __: str) -> dict[str, int]:
+        """None: there is no kernel."""
+        return {}
+
+    def end_flows(self, _: str, refused: Callable[[list[Flow]], set[Flow]]) -> int:
+        """None are there to end."""
+        return len(refused([]))
 
     def counters(self, _: str) -> dict[str, int]:
         """Nothing is dropped."""

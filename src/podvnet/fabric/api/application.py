@@ -26,6 +26,7 @@ from podvnet.fabric.api.description import describe
 from podvnet.fabric.api.locations import Locations
 from podvnet.fabric.api.login import Login
 from podvnet.fabric.api.machine_actions import MachineActions
+from podvnet.fabric.api.network_questions import NetworkQuestions
 from podvnet.fabric.api.operations import Operations, Outcome
 from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
@@ -73,6 +74,7 @@ class ResourceManager:
         self._operations = Operations()
         self._writes = Writes(turn, self._operations)
         self._machines = MachineActions(fabric, turn, self._resources, self._writes, self._operations)
+        self._questions = NetworkQuestions(fabric, turn, self._resources, self._operations, _body)
         self._locations = Locations(self._operations, lambda: fabric.world)
 
     def application(self) -> Starlette:
@@ -293,9 +295,10 @@ class ResourceManager:
 
     async def _resource(self, request: Request, target: Target) -> Response:
         resources, writes = self._resources, self._writes
-        acted = await self._machines.answer(request, target)
-        if acted is not None:
-            return acted
+        for actions in (self._machines, self._questions):
+            acted = await actions.answer(request, target)
+            if acted is not None:
+                return acted
         if_match = request.headers.get("if-match")
         if request.method in _READS:
             return await self._read(request, target)

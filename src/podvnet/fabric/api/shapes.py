@@ -14,10 +14,12 @@ from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
+    NETWORK_WATCHERS,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
+    SERVICE_TAGS,
     SUBNETS,
     USER_ASSIGNED_IDENTITIES,
     VIRTUAL_MACHINES,
@@ -200,6 +202,16 @@ CHILDREN: dict[str, dict[str, Shape]] = {
             **_PRIVATE,
         )
     },
+    NETWORK_WATCHERS: {
+        "flowLogs": named(
+            "targetResourceId", "storageId",
+            targetResourceId=reference(SECURITY_GROUPS)["properties"]["id"],
+            storageId=reference("Microsoft.Storage/storageAccounts")["properties"]["id"],
+            enabled=FLAG,
+            retentionPolicy=closed(days=number(0, 365), enabled={"const": False}),
+            format=closed(type=choice("JSON"), version=number(1, 2)),
+        )
+    },
     LOAD_BALANCERS: {
         "frontendIPConfigurations": named(
             subnet=reference(SUBNETS),
@@ -245,8 +257,10 @@ CHILDREN: dict[str, dict[str, Shape]] = {
 """By type of parent and kind: the sub-resources that a parent is written with."""
 
 PROPERTIES: dict[str, Shape] = {
+    SERVICE_TAGS: closed(("addressPrefixes",), addressPrefixes=listed(component("Prefix"))),
     INTERNET_HOSTS: closed(("address",), address=component("PublicAddress")),
     APPLICATION_GROUPS: closed(),
+    NETWORK_WATCHERS: closed(),
     SECURITY_GROUPS: closed(flushConnection=FLAG),
     ROUTE_TABLES: closed(disableBgpRoutePropagation=FLAG),
     PUBLIC_PREFIXES: closed(prefixLength=number(28, 31), publicIPAddressVersion=choice("IPv4"), ipTags=_IP_TAGS),

@@ -1,0 +1,130 @@
+"""What to change so that a packet that is dropped goes through: one sentence, which names the resource."""
+
+from __future__ import annotations
+
+from podvnet.model.address import Address
+from podvnet.model.flow import ICMP, ICMPV6, PORTED, TCP, UDP, Flow
+from podvnet.model.intent import NetworkInterface, VirtualNetwork
+from podvnet.model.resource_id import ResourceId
+from podvnet.model.routing import EffectiveRoute, NextHop, RouteTable
+from podvnet.model.security import Direction, SecurityGroup, SecurityRule
+from podvnet.model.subnet import is_reserved
+from podvnet.plan.address_space import holds
+from podvnet.plan.topology import Topology
+
+_NOUNS = {
+    "virtualnetworks": "virtual network",
+    "subnets": "subnet",
+    "virtualnetworkpeerings": "peering",
+    "networkinterfaces": "NIC",
+    "networksecuritygroups": "security group",
+    "routetables": "route table",
+    "virtualmachines": "VM",
+}
+_PROTOCOLS = {TCP: "TCP", UDP: "UDP", ICMP: "ICMP", ICMPV6: "ICMP"}
+_FIRST_PRIORITY, _LAST_PRIORITY = 100, 4096
+"""Of a user's rules. Source: Azure document "Network security groups"."""
+
+
+def named(resource: ResourceId) -> str:
+    """A resource as a person calls it: ``subnet hub/front``."""
+    return f"{_NOUNS[resource.path[-1][0].lower()]} {'/'.join(name for _, name in resource.path)}"
+
+
+def described(flow: Flow) -> str:
+    """A packet in words: ``TCP from 10.0.0.4 to 10.0.1.4, port 80``."""
+    protocol = _PROTOCOLS.get(flow.protocol, f"IP protocol {flow.protocol}")
+    port = f", port {flow.destination_port}" if flow.protocol in PORTED else ""
+    return f"{protocol} from {flow.source} to {flow.destination}{port}"
+
+
+def against_rule(group: SecurityGroup, rule: SecurityRule, direction: Direction, flow: Flow) -> str:
+    """A rule denies."""
+    what = f"{direction.lower()} {described(flow)}"
+    if rule.priority <= _FIRST_PRIORITY:
+        return f"Change or remove {rule.name} of {named(group.id)}, which has the first priority, to allow {what}."
+    below = min(rule.priority, _LAST_PRIORITY + 1)
+    return f"Add a rule with a priority below {below} to {named(group.id)} that allows {what}."
+
+
+def against_platform_rule(group: SecurityGroup, rule: SecurityRule) -> str:
+    """A rule denies a service of the platform."""
+    return f"Remove {rule.name} of {named(group.id)}: only it keeps {rule.destination.tag} away."
+
+
+def against_route(topology: Topology, nic: NetworkInterface, route: EffectiveRoute, flow: Flow) -> str:
+    """A route leads nowhere."""
+    table = topology.vantage(nic).table
+    if table is not None and route.name:
+        if route.next_hop is NextHop.GATEWAY:
+            return f"Give {user_route(route, table)} another next hop type: there is no gateway here."
+        return f"Remove {user_route(route, table)}, or give it another next hop type."
+    return against_absence(topology, topology.network(nic), flow)
+
+
+def user_route(route: EffectiveRoute, table: RouteTable) -> str:
+    """A user's route in words."""
+    return f"route {route.name} of {named(table.id)}"
+
+
+def absence(topology: Topology, network: VirtualNetwork, address: Address) -> str:
+    """Who has an address that a virtual network does not reach, in words."""
+    holders = topology.holders(address)
+    here = next((nic for nic in holders if nic.virtual_network == network.id), None)
+    if here is not None:
+        return f"{named(here.id)}, which has {address}, is on no VM that runs"
+    if not holders:
+        return f"no NIC has {address}"
+    other = holders[0].virtual_network
+    if topology.peering(network.id, other):
+        return f"{named(holders[0].id)} has {address}, in {named(other)}"
+    return f"{named(other)}, which has {address}, is not peered with {network.id.name}"
+
+
+def against_absence(topology: Topology, network: VirtualNetwork, flow: Flow) -> str:
+    """No NIC that a virtual network reaches has the destination."""
+    address = flow.destination
+    holders = topology.holders(address)
+    here = next((nic for nic in holders if nic.virtual_network == network.id), None)
+    if here is not None:
+        return against_idle(topology, here)
+    if holders:
+        other = holders[0].virtual_network
+        if topology.peering(network.id, other):
+            return (
+                f"Synchronise the peering with {named(other)}, or remove the route that leads {address} elsewhere:"
+                f" {named(holders[0].id)} has it there."
+            )
+        return (
+            f"Peer {named(network.id)} with {named(other)}, whose {named(holders[0].id)} has {address}: peerings are"
+            " not transitive, and both sides must be connected."
+        )
+    if any(address in prefix and is_reserved(prefix, address) for each in network.subnets for prefix in each.prefixes):
+        return f"Send to another address: {address} is one of the five that Azure keeps of every subnet."
+    if not holds(network.prefixes, address):
+        return f"Add a route that leads to {address}, or peer {named(network.id)} with the virtual network that has it."
+    return f"Give {address} to an ip-configuration of a NIC of a running VM, or send to an address that one has."
+
+
+def against_idle(topology: Topology, nic: NetworkInterface) -> str:
+    """A NIC is on no VM that runs."""
+    machine = topology.machine(nic.id)
+    if machine is None:
+        return f"Attach {named(nic.id)} to a VM."
+    return f"Start {named(machine.id)}, which {named(nic.id)} is on."
+
+
+def against_no_outbound(topology: Topology, nic: NetworkInterface, flow: Flow) -> str:
+    """The source has no public address to leave with."""
+    if flow.source.version == 6:
+        return f"Send from an IPv4 address of {named(nic.id)}: IPv6 has no default outbound access."
+    own = [each for each in nic.ip_configurations if each.address == flow.source]
+    if not own:
+        return f"Let the VM of {named(nic.id)} translate what it forwards to its own primary address."
+    subnet = topology.vantage(nic).subnet
+    if not subnet.default_outbound:
+        return f"Set defaultOutboundAccess of {named(subnet.id)} to true."
+    return (
+        f"Send from the primary address of {named(nic.id)}, or translate to it on the VM: other addresses have no"
+        " default outbound access."
+    )

@@ -1,0 +1,122 @@
+"""An intent with what evaluations look up in it: who has an address, which VM a NIC is on, what a subnet sees.
+
+Everything is found when it is first asked for, and kept: an index of 16,000 addresses costs some milliseconds, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from podvnet.model.address import Address, Prefix
+from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface, VirtualMachine, VirtualNetwork
+from podvnet.model.resource_id import ResourceId
+from podvnet.model.routing import EffectiveRoute, Peering, RouteTable
+from podvnet.model.subnet import Subnet
+from podvnet.plan.address_space import virtual_network_prefixes
+from podvnet.plan.effective_routes import effective_routes
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """What a subnet sees.
+
+    Attributes:
+        network, subnet, table: itself.
+        routes: the effective ones.
+        virtual_network: what the tag VirtualNetwork means there.
+    """
+
+    network: VirtualNetwork
+    subnet: Subnet
+    table: RouteTable | None
+    routes: tuple[EffectiveRoute, ...]
+    virtual_network: tuple[Prefix, ...]
+
+
+class Topology:
+    """The index of an intent, which must not change meanwhile."""
+
+    def __init__(self, intent: Intent) -> None:
+        self.intent = intent
+        self._vantages: dict[str, Vantage] = {}
+        self._members: dict[tuple[ResourceId, ResourceId], frozenset[Address]] = {}
+
+    def holders(self, address: Address) -> tuple[NetworkInterface, ...]:
+        """The NICs that have an address: at most one in each virtual network."""
+        return self._by_address.get(address, ())
+
+    def holder(self, network: ResourceId, address: Address) -> NetworkInterface | None:
+        """The NIC of a virtual network that has an address, on a VM or not."""
+        return next((nic for nic in self.holders(address) if nic.virtual_network == network), None)
+
+    def receiver(self, network: ResourceId, address: Address) -> NetworkInterface | None:
+        """The NIC of a virtual network that gets what is sent to an address: that of a running VM."""
+        found = self.holder(network, address)
+        return found if found and self.is_running(found) else None
+
+    def configuration(self, network: ResourceId, address: Address) -> IpConfiguration | None:
+        """The ip-configuration of a running VM that has an address of a virtual network."""
+        nic = self.receiver(network, address)
+        return next((each for each in nic.ip_configurations if each.address == address), None) if nic else None
+
+    def machine(self, nic: ResourceId) -> VirtualMachine | None:
+        """The VM a NIC is on."""
+        return self._machines.get(nic.key)
+
+    def is_running(self, nic: NetworkInterface) -> bool:
+        """Tell whether a NIC is on a VM that runs."""
+        machine = self.machine(nic.id)
+        return machine is not None and machine.running
+
+    def network(self, nic: NetworkInterface) -> VirtualNetwork:
+        """The virtual network a NIC is in."""
+        return self.intent.virtual_networks[nic.virtual_network.key]
+
+    def peering(self, network: ResourceId, remote: ResourceId) -> Peering | None:
+        """The connected peering of a virtual network with another."""
+        found = self.intent.virtual_networks.get(network.key)
+        return next((each for each in found.peerings if each.remote == remote), None) if found else None
+
+    def members(self, group: ResourceId, network: ResourceId) -> frozenset[Address]:
+        """The addresses of an application security group in a virtual network, of VMs that run.
+
+        Those of another virtual network may be the same.
+        """
+        found = self._members.get((group, network))
+        if found is None:
+            found = self._members[group, network] = frozenset(
+                config.address
+                for nic in self.intent.nics.values()
+                if nic.virtual_network == network and self.is_running(nic)
+                for config in nic.ip_configurations
+                if group in config.groups
+            )
+        return found
+
+    def vantage(self, nic: NetworkInterface) -> Vantage:
+        """What a NIC's subnet sees."""
+        found = self._vantages.get(nic.subnet.key)
+        if found is None:
+            network, subnet = self.network(nic), self.intent.subnet_of(nic)
+            table = self.intent.route_tables[subnet.route_table.key] if subnet.route_table else None
+            found = self._vantages[nic.subnet.key] = Vantage(
+                network,
+                subnet,
+                table,
+                effective_routes(network, table, subnet.service_endpoints),
+                virtual_network_prefixes(network, table),
+            )
+        return found
+
+    @cached_property
+    def _by_address(self) -> dict[Address, tuple[NetworkInterface, ...]]:
+        found: dict[Address, tuple[NetworkInterface, ...]] = {}
+        for nic in self.intent.nics.values():
+            for config in nic.ip_configurations:
+                found[config.address] = (*found.get(config.address, ()), nic)
+        return found
+
+    @cached_property
+    def _machines(self) -> dict[str, VirtualMachine]:
+        return {nic.key: machine for machine in self.intent.machines.values() for nic in machine.nics}
