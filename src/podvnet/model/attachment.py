@@ -100,7 +100,7 @@ class Node:
 
     Attributes:
         nic_name, nic_index, nic_mac: the primary NIC.
-        primary: the NIC's primary address of each IP version.
+        primary: the NIC's primary address of each IP version that the VM uses.
         subnets: the subnets the NIC is in.
         mtu: bytes of an IP packet on the NIC.
     """
@@ -111,3 +111,8 @@ class Node:
     primary: tuple[Address, ...]
     subnets: tuple[Prefix, ...]
     mtu: int
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether the NIC has an IPv6 address, without which no pod has one."""
+        return any(address.version == 6 for address in self.primary)
