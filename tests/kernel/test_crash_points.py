@@ -20,16 +20,17 @@ from typing import Any
 import pytest
 
 from podvnet.agent.egress import Egress
-from podvnet.agent.ledger import Ledger, PoolAddress
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.ledger_record import PoolAddress
 from podvnet.agent.reconcile import Mended, reconcile
 from podvnet.agent.verbs import Standing, Verbs
 from podvnet.agent.wiring import Wiring
-from podvnet.linux import namespace
+from podvnet.linux import namespace, rtnetlink_dump
 from podvnet.linux.executor import Executor
 from podvnet.linux.netlink import NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
 from podvnet.linux.reaper import Reaper
-from podvnet.model.address import Mac
+from podvnet.model.address import GATEWAY6, Mac
 from podvnet.model.attachment import Node
 from podvnet.model.kernel import InterfaceAddress, LinkUp, Step, VethPair
 from podvnet.plan.attachment_program import HOST
@@ -38,8 +39,19 @@ from podvnet.plugin.request import parse_request
 
 VM, POD, FABRIC = "crash-vm", "crash-pod", "crash-fabric"
 MAC = Mac("00:0d:3a:00:00:01")
-NODE = Node("eth0", 2, MAC, (ip_address("10.1.1.4"),), (ip_network("10.1.1.0/24"),), 1500)
-POOL = [PoolAddress(ip_interface(f"10.1.1.{n}/24"), ip_address("10.1.1.1")) for n in (5, 6, 7)]
+NODE = Node(
+    nic_name="eth0",
+    nic_index=2,
+    nic_mac=MAC,
+    primary=(ip_address("10.1.1.4"), ip_address("fd00::4")),
+    subnets=(ip_network("10.1.1.0/24"), ip_network("fd00::/64")),
+    mtu=1500,
+)
+POOL = [
+    PoolAddress(ip_interface(f"{address}{n}/{length}"), gateway)
+    for address, length, gateway in (("10.1.1.", 24, ip_address("10.1.1.1")), ("fd00::", 64, GATEWAY6))
+    for n in (5, 6, 7)
+]
 CRASHED = 77
 
 # Whatever changes the ledger or the kernel.
@@ -86,6 +98,7 @@ def vm() -> Iterator[None]:
             Step(True, FABRIC, VethPair("port", 10, Mac("12:34:56:78:9a:bc"), VM, "eth0", 2, MAC)),
             Step(True, VM, LinkUp(2)),
             Step(True, VM, InterfaceAddress(2, ip_interface("10.1.1.4/24"))),
+            Step(True, VM, InterfaceAddress(2, ip_interface("fd00::4/128"))),
         )
     )
     executor.close()
@@ -201,7 +214,9 @@ def look(ledger_path: Path, container: str, mode: str, *, attached: bool | None)
         for row in rows:
             with namespace.opened(POD) as sandbox:
                 assert life.wiring.faults(row.attachment, sandbox) == []
-        assert life.ledger.count(0.0, 0.0).held == len(rows)
+        assert all([each.version for each in row.attachment.addresses] == [4, 6] for row in rows)
+        for version in (4, 6):
+            assert life.ledger.count(0.0, 0.0, version).held == len(rows)
         assert life.wiring.stray_elements([row.attachment for row in rows]) == []
         result = serve(life, "ADD", container, mode)
         assert serve(life, "ADD", container, mode) == result
@@ -209,6 +224,10 @@ def look(ledger_path: Path, container: str, mode: str, *, attached: bool | None)
         assert life.ledger.rows() == []
         assert life.wiring.links() == {}
         assert life.wiring.stray_elements([]) == []
+        netlink = life.executor.door(HOST).route
+        pods = {each.interface.ip for each in POOL}
+        assert not pods & {each.address for each in rtnetlink_dump.neighbours(netlink)}
+        assert not pods & {each.destination.network_address for each in rtnetlink_dump.routes(netlink)}
         life.close()
 
     assert in_child(action) == 0

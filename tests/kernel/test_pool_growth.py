@@ -23,9 +23,9 @@ resources:
   - type: Microsoft.Network/virtualNetworks
     name: hub
     properties:
-      addressSpace: {addressPrefixes: [10.1.0.0/16]}
+      addressSpace: {addressPrefixes: [10.1.0.0/16, "fd00:1::/48"]}
       subnets:
-        - {name: front, properties: {addressPrefix: 10.1.1.0/24}}
+        - {name: front, properties: {addressPrefixes: [10.1.1.0/24, "fd00:1:0:1::/64"]}}
         - {name: narrow, properties: {addressPrefix: 10.1.2.0/27}}
 """ + "".join(
     f"""
@@ -216,6 +216,24 @@ def test_what_others_put_on_the_nic_is_used_and_never_removed(vm1: Runtime, clou
     assert len(attach_at_once(vm1, 40)) == 40
     assert eventually(lambda: pool_is(vm1, 48))
     assert sum(name.startswith("theirs-") for name in configurations(cloud)) == 40
+
+
+def test_ipv6_is_others_to_give_and_counts_for_nothing(vm1: Runtime, cloud: Cloud) -> None:
+    """Pods use it and the agent never removes it; how many addresses the pool should have is of IPv4 alone."""
+
+    def with_ipv6(every: list[Any]) -> list[Any]:
+        properties = {"subnet": {"id": every[0].subnet.id}, "privateIPAddressVersion": "IPv6"}
+        return every + [{"name": f"six-{n}", "properties": properties} for n in range(4)]
+
+    write(cloud, "vm1", with_ipv6)
+    vm1.start_agent(*GROWING)
+    assert eventually(lambda: pool_is(vm1, 16 + 3))
+    found = [vm1.add(vm1.sandbox()) for _ in range(14)]
+    assert [len(each["ips"]) for each in found] == [2] * 3 + [1] * 11
+    assert eventually(lambda: pool_is(vm1, 32 + 3))
+    assert growth(vm1)["writes"] == 2
+    assert growth(vm1)["size"] == 32
+    assert sum(name.startswith("six-") for name in configurations(cloud)) == 4
 
 
 def test_an_address_that_others_took_off_the_nic_is_named_with_its_pod_and_given_to_nobody(

@@ -21,19 +21,27 @@ class Egress:
     Args:
         executor: knows the VM's namespace as ``host``.
         ledger: remembers what each network's configuration said.
-        pods_may_ask_platform: see :func:`podvnet.plan.node_ruleset.node_ruleset`.
+        pods_may_ask_platform, enforce_groups: see :func:`podvnet.plan.node_ruleset.node_ruleset`.
     """
 
-    def __init__(self, executor: Executor, ledger: Ledger, *, pods_may_ask_platform: bool) -> None:
+    def __init__(
+        self, executor: Executor, ledger: Ledger, *, pods_may_ask_platform: bool, enforce_groups: bool = False
+    ) -> None:
         self._executor = executor
         self._ledger = ledger
         self._pods_may_ask_platform = pods_may_ask_platform
+        self._enforce_groups = enforce_groups
         self._written: frozenset[Prefix] | None = None
         self._known: dict[str, tuple[tuple[Prefix, ...], tuple[Prefix, ...], bool]] = {}
 
     def ensure(self, node: Node, bridge: str) -> bool:
         """Write the tables unless they are there in just this form; tell whether they were written (and so emptied)."""
-        rules = node_ruleset(node, bridge, pods_may_ask_platform=self._pods_may_ask_platform)
+        rules = node_ruleset(
+            node,
+            bridge,
+            pods_may_ask_platform=self._pods_may_ask_platform,
+            enforce_groups=self._enforce_groups,
+        )
         sets = self._executor.door(HOST).sets
         there = rules.marker in sets.counters("inet", TABLE)
         if not there:

@@ -13,116 +13,22 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
-from podvnet.model.address import Address, Interface, Mac, Prefix
+from podvnet.agent.ledger_record import (
+    SCHEMA,
+    AddressNotToBeHadError,
+    NoFreeAddressError,
+    PoolAddress,
+    PoolCount,
+    Row,
+    State,
+)
+from podvnet.model.address import Address, Mac, Prefix
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS attachments (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice in a boot
-    network TEXT NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL,
-    state TEXT NOT NULL,
-    mode TEXT NOT NULL,                         -- '' when only addresses were asked for
-    mac TEXT NOT NULL, mtu INTEGER NOT NULL,
-    sandbox TEXT NOT NULL, sandbox_id TEXT NOT NULL,
-    pod TEXT NOT NULL,
-    result BLOB,
-    UNIQUE (network, container, ifname)
-) STRICT;
-CREATE TABLE IF NOT EXISTS addresses (
-    address TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,
-    interface TEXT NOT NULL, gateway TEXT NOT NULL,
-    listed INTEGER NOT NULL,                    -- the source still names it
-    position INTEGER NOT NULL,                  -- in the source's order
-    holder INTEGER REFERENCES attachments (number),
-    released REAL                               -- seconds since boot; NULL: never held
-) STRICT;
-CREATE INDEX IF NOT EXISTS free ON addresses (version, listed, released, position) WHERE holder IS NULL;
-CREATE INDEX IF NOT EXISTS held ON addresses (holder) WHERE holder IS NOT NULL;
-CREATE TABLE IF NOT EXISTS withdrawn (address TEXT PRIMARY KEY) STRICT;  -- on their way out: given to nobody
-CREATE TABLE IF NOT EXISTS node (
-    one INTEGER PRIMARY KEY CHECK (one = 1), nic_name TEXT NOT NULL, nic_index INTEGER NOT NULL, nic_mac TEXT NOT NULL,
-    primaries TEXT NOT NULL, subnets TEXT NOT NULL, mtu INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS networks (
-    name TEXT PRIMARY KEY, prefixes TEXT NOT NULL, exceptions TEXT NOT NULL, bridged INTEGER NOT NULL
-) STRICT;
-"""
-
-
 _COLUMNS = "number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result"
-
-
-class State(StrEnum):
-    """How far an attachment has come."""
-
-    BUILDING = "building"
-    ATTACHED = "attached"
-    LEAVING = "leaving"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An attachment as the ledger has it. ``attachment.mode`` is None-like when ``ipam_only``."""
-
-    attachment: Attachment
-    state: State
-    ipam_only: bool
-    sandbox: str
-    sandbox_id: str
-    pod: str
-    result: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PoolAddress:
-    """An address the source lists for pods."""
-
-    interface: Interface
-    gateway: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PoolCount:
-    """How a pool stands.
-
-    Attributes:
-        total: addresses that are held or may be given out at some time.
-        held: by pods.
-        resting: released too recently to be given out.
-        lost: held, but the source names them no more.
-        withdrawn: addresses, not part of the total, that are given to nobody because their removal has begun.
-    """
-
-    total: int
-    held: int
-    resting: int
-    lost: int
-    withdrawn: int
-
-    @property
-    def free(self) -> int:
-        """How many can be given out now."""
-        return self.total - self.held - self.resting
-
-
-class NoFreeAddressError(Exception):
-    """Nothing can be given out now. ``wait`` is the seconds until something rested is free, or None: all are held."""
-
-    def __init__(self, version: int, wait: float | None) -> None:
-        super().__init__(f"no free IPv{version} address")
-        self.version = version
-        self.wait = wait
-
-
-class AddressNotToBeHadError(Exception):
-    """A wanted address is not of the pool, or somebody else's."""
 
 
 class Ledger:
@@ -151,7 +57,7 @@ class Ledger:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")  # tmpfs: a commit outlives the process, nothing outlives a reboot
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         found = connection.execute("SELECT id FROM boot").fetchone()
         if found != (boot_id,):
             connection.executescript(
@@ -199,6 +105,7 @@ class Ledger:
         sandbox_id: str,
         pod: str,
         versions: Sequence[int],
+        optional: Sequence[int] = (),
         wanted: Sequence[Address],
         within: Prefix | None,
         now: float,
@@ -215,13 +122,14 @@ class Ledger:
             sandbox_id: which namespace that was.
             pod: what the runtime calls the pod, for people.
             versions: the IP versions to take one address of each.
+            optional: those of which it is as well if none is free.
             wanted: particular addresses, taken if they are free (rested or not).
-            within: limits the choice to a subnet.
+            within: limits the choice, in its IP version, to a subnet.
             now: seconds since boot.
             rest: seconds that a released address is left alone.
 
         Raises:
-            NoFreeAddressError: for one of the versions.
+            NoFreeAddressError: for one of the versions that are not optional.
             AddressNotToBeHadError: a wanted one.
         """
         with self._transaction() as db:
@@ -234,7 +142,12 @@ class Ledger:
             taken = []
             for version in versions:
                 asked = next((address for address in wanted if address.version == version), None)
-                address = self._wanted(db, asked) if asked else self._oldest(db, version, within, now, rest)
+                try:
+                    address = self._wanted(db, asked) if asked else self._oldest(db, version, within, now, rest)
+                except NoFreeAddressError:
+                    if version not in optional:
+                        raise
+                    continue
                 db.execute("UPDATE addresses SET holder = ? WHERE address = ?", (number, address[0]))
                 taken.append(address)
         return Attachment(
@@ -328,13 +241,13 @@ class Ledger:
             db.executemany("DELETE FROM withdrawn WHERE address = ?", ((address,) for address in before - after))
         return len(after - before), len(before - after)
 
-    def count(self, now: float, rest: float) -> PoolCount:
-        """How the IPv4 pool stands."""
+    def count(self, now: float, rest: float, version: int = 4) -> PoolCount:
+        """How the pool of an IP version stands. What is withdrawn is of IPv4."""
         found = self._connection.execute(
-            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?), 0),"
-            " coalesce(sum(holder IS NOT NULL AND NOT listed), 0), (SELECT count(*) FROM withdrawn)"
-            " FROM addresses WHERE version = 4 AND address NOT IN (SELECT address FROM withdrawn)",
-            (now - rest,),
+            "SELECT count(*), count(holder), coalesce(sum(holder IS NULL AND released > ?1), 0),"
+            " coalesce(sum(holder IS NOT NULL AND NOT listed), 0), (SELECT count(*) FROM withdrawn WHERE ?2 = 4)"
+            " FROM addresses WHERE version = ?2 AND address NOT IN (SELECT address FROM withdrawn)",
+            (now - rest, version),
         ).fetchone()
         return PoolCount(*found)
 
@@ -398,7 +311,7 @@ class Ledger:
             (version,),
         )
         for address, interface, gateway, released in found:
-            if within is not None and ip_address(address) not in within:
+            if within is not None and within.version == version and ip_address(address) not in within:
                 continue
             if released is not None and released > now - rest:
                 raise NoFreeAddressError(version, released + rest - now)

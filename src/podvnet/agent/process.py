@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from podvnet.agent.egress import Egress
+from podvnet.agent.enforcement import Enforcement
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
 from podvnet.agent.pool_growth import GrowthSettings, PoolGrowth, Prospect
@@ -74,6 +75,8 @@ class Settings:
         rest: seconds that a released address is left alone.
         bridge: the name of the software bridge.
         pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP.
+        enforce_groups: filter between pods of this VM by the security groups of its NIC.
+        groups_interval: seconds between questions for their rules.
     """
 
     run: Path = RUN
@@ -83,6 +86,8 @@ class Settings:
     rest: float = 10.0
     bridge: str = "azure0"
     pods_may_ask_platform: bool = False
+    enforce_groups: bool = False
+    groups_interval: float = 30.0
 
 
 class Agent:
@@ -97,7 +102,13 @@ class Agent:
         self._reaper = Reaper(self._executor.door(HOST).descriptor)
         self._ledger = Ledger(settings.run / LEDGER, _BOOT_ID.read_text(encoding="ascii").strip())
         self._wiring = Wiring(self._executor, self._reaper)
-        self._egress = Egress(self._executor, self._ledger, pods_may_ask_platform=settings.pods_may_ask_platform)
+        self._egress = Egress(
+            self._executor,
+            self._ledger,
+            pods_may_ask_platform=settings.pods_may_ask_platform,
+            enforce_groups=settings.enforce_groups,
+        )
+        self._enforcement = self._enforcer(settings) if settings.enforce_groups else None
         self._standing = Standing()
         self._refresher = Refresher(settings.source, self._delivered, settings.interval)
         self._growth = self._grower(settings) if settings.source.kind is SourceKind.ARM else None
@@ -112,6 +123,7 @@ class Agent:
             environments=_ENVIRONMENTS[settings.source.kind],
             refresh=self._refresher.ask_now,
             prospect=self._growth.prospect if self._growth else Prospect,
+            enforcement=self._enforcement,
         )
         settled = self._growth.consider if self._growth else _nothing_to_do
         self._server = Server(settings.run / SOCKET, self._verbs, self._report, settled)
@@ -131,6 +143,8 @@ class Agent:
         self._refresher.start()
         if self._growth:
             self._growth.start(self._server.submit, self._server.pool_changed)
+        if self._enforcement:
+            self._enforcement.start(self._server.submit)
         # What lives now lives long: the collector need not look at it again, and never in the middle of an ADD.
         gc.collect()
         gc.freeze()
@@ -142,6 +156,8 @@ class Agent:
             self._refresher.stop()
             if self._growth:
                 self._growth.stop()
+            if self._enforcement:
+                self._enforcement.stop()
             self._reaper.stop()
             self._ledger.close()
             self._executor.close()
@@ -165,7 +181,9 @@ class Agent:
             self._find(nic)
         if self._growth and self._inventory and not isinstance(answer, SourceError):
             nic = answer.primary_nic()
-            if self._growth.listed(nic.mac, frozenset(each.interface.ip for each in pool_addresses(nic))):
+            # The pool grows in IPv4 only.
+            listed = frozenset(each for each in nic.secondary_addresses() if each.version == 4)
+            if self._growth.listed(nic.mac, listed):
                 self._refresher.calm()
         self._server.pool_changed()
 
@@ -198,11 +216,13 @@ class Agent:
     def _stand(self, node: Node) -> None:
         """Know the VM from now on: write its tables, mend what a crash left."""
         try:
-            ensure_forwarding(self._executor)
-            self._egress.ensure(node, self._settings.bridge)
+            ensure_forwarding(self._executor, node)
+            emptied = self._egress.ensure(node, self._settings.bridge)
             if bridge_present(self._executor) or any(bridged for *_, bridged in self._ledger.networks()):
                 ensure_bridge(self._executor, node, self._settings.bridge)
             reconcile(self._ledger, self._wiring, node)
+            if self._enforcement:
+                self._enforcement.stand(node.nic_mac, emptied=emptied)
         except (KernelError, RulesetError) as error:
             self._standing.reason = f"the VM could not be prepared: {error}"
             self._standing.remedy = "`podvnet doctor` checks what the kernel offers"
@@ -216,7 +236,6 @@ class Agent:
     def _report(self) -> bytes:
         """How the agent stands, as JSON."""
         node = self._standing.node
-        count = self._ledger.count(time.monotonic(), self._settings.rest)
         lost = self._ledger.missing_from_source()
         return json.dumps(
             {
@@ -232,8 +251,10 @@ class Agent:
                     "subnets": [str(each) for each in node.subnets],
                     "mtu": node.mtu,
                 },
-                "pool": {"total": count.total, "held": count.held, "resting": count.resting, "free": count.free},
+                "pool": self._pool(4),
+                "pool6": self._pool(6),
                 "growth": self._growth.report() if self._growth else None,
+                "groups": self._enforcement.report() if self._enforcement else None,
                 "attachments": [
                     {
                         "network": row.attachment.key.network,
@@ -252,6 +273,10 @@ class Agent:
             }
         ).encode()
 
+    def _pool(self, version: int) -> dict[str, int]:
+        count = self._ledger.count(time.monotonic(), self._settings.rest, version)
+        return {"total": count.total, "held": count.held, "resting": count.resting, "free": count.free}
+
     def _grower(self, settings: Settings) -> PoolGrowth:
         # Here and not when the NIC is to be written: importing takes 0.2 s of every thread's time.
         from podvnet.agent.own_nic import find  # noqa: PLC0415 - who does not let the pool grow need not pay for it
@@ -266,6 +291,15 @@ class Agent:
             connect=lambda mac: find(manager, mac, block=growth.policy.shape is Shape.BLOCK),
             look=self._refresher.ask_often,
         )
+
+    def _enforcer(self, settings: Settings) -> Enforcement:
+        from podvnet.agent.group_source import GroupSource  # noqa: PLC0415 - as above
+        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+
+        # A manager of its own: it is used in another thread than the one that writes the NIC.
+        growth = settings.growth
+        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
+        return Enforcement(self._executor, self._ledger, GroupSource(manager).read, settings.groups_interval)
 
     def _look_again(self) -> None:
         self._refresher.ask_now()

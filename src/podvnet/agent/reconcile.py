@@ -13,7 +13,8 @@ from ipaddress import ip_interface
 
 import structlog
 
-from podvnet.agent.ledger import Ledger, Row, State
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.ledger_record import Row, State
 from podvnet.agent.wiring import Wiring
 from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac

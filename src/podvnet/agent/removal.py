@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from podvnet.agent.node import bridge_present, remove_bridge
+from podvnet.agent.node import bridge_present, forget_way6, remove_bridge
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
 from podvnet.linux.executor import Executor
 from podvnet.linux.reaper import GROUP
@@ -44,6 +44,7 @@ def remove_traces(run: Path, *, force: bool) -> list[str]:
         if bridge_present(executor):
             remove_bridge(executor)
             removed.append("the software bridge")
+        forget_way6(executor)
         with namespace.entered(door.descriptor):
             ruleset.remove(tuple((family, TABLE) for family in ("inet", "arp", "bridge")))
         removed.append("the nftables tables")

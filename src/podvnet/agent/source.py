@@ -14,7 +14,7 @@ from enum import StrEnum
 from ipaddress import ip_interface
 from pathlib import Path
 
-from podvnet.agent.ledger import PoolAddress
+from podvnet.agent.ledger_record import PoolAddress
 from podvnet.azure import imds, interface_file, wireserver
 from podvnet.azure.error import SourceError
 from podvnet.azure.inventory import Inventory, PlatformNic
@@ -67,12 +67,12 @@ class Source:
 
 
 def pool_addresses(nic: PlatformNic) -> list[PoolAddress]:
-    """The addresses of a NIC that pods can have: all but the primary ones. IPv4 only, as far as packets are carried."""
+    """The addresses of a NIC that pods can have: all but the primary ones."""
     return [
         PoolAddress(ip_interface(f"{entry.address}/{subnet.prefix.prefixlen}"), gateway(subnet.prefix))
         for subnet in nic.subnets
         for entry in subnet.addresses
-        if not entry.primary and entry.address.version == 4
+        if not entry.primary
     ]
 
 

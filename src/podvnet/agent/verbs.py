@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import structlog
 
 from podvnet.agent.egress import Egress
-from podvnet.agent.ledger import AddressNotToBeHadError, Ledger, NoFreeAddressError, PoolCount, Row, State
+from podvnet.agent.enforcement import Enforcement
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.ledger_record import AddressNotToBeHadError, NoFreeAddressError, PoolCount, Row, State
 from podvnet.agent.node import ensure_bridge
 from podvnet.agent.pool_growth import Prospect
 from podvnet.agent.wiring import Wiring
@@ -24,11 +26,11 @@ from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
-from podvnet.model.address import WIRESERVER_ADDRESS, derived_mac, disjoint
+from podvnet.model.address import WIRESERVER_ADDRESS, Address, derived_mac, disjoint
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
 from podvnet.plan.attachment_program import EVERYWHERE, host_mac
 from podvnet.plugin.error import CniError, Code
-from podvnet.plugin.network_config import Environment
+from podvnet.plugin.network_config import Environment, Ipv6
 from podvnet.plugin.request import Command, Program, Request
 from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, render
 
@@ -74,6 +76,7 @@ class Verbs:
         environments: the values of ``ipam.environment`` that mean the agent's source of addresses.
         refresh: asks the platform for its list as soon as possible.
         prospect: tells whether the pool may grow by itself.
+        enforcement: filters between pods of this VM, if anything does.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Verbs:
         environments: frozenset[Environment],
         refresh: Callable[[], None],
         prospect: Callable[[], Prospect] = Prospect,
+        enforcement: Enforcement | None = None,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
@@ -100,6 +104,7 @@ class Verbs:
         self._environments = environments
         self.ask_platform = refresh
         self._prospect = prospect
+        self._enforcement = enforcement
         self._own = namespace.own_identity()
         self._bridged = False
 
@@ -194,6 +199,8 @@ class Verbs:
                 f"master {config.master!r}: pods are attached to the primary NIC, which is {node.nic_name}",
                 "leave master out",
             )
+        if self._enforcement:
+            self._enforcement.admit(config.mode)
         bridged = config.mode is not Mode.TRANSPARENT
         if bridged and config.bridge != self._bridge:
             raise CniError(
@@ -211,7 +218,6 @@ class Verbs:
 
     def _allocate(self, request: Request, key: AttachmentKey, node: Node, sandbox: int) -> Attachment:
         config = request.config
-        versions = self._ledger.versions() or (4,)
         wanted, within = request.wanted_addresses, config.ipam.subnet
         if within is not None and all(disjoint([within, subnet]) is None for subnet in node.subnets):
             raise CniError(
@@ -220,6 +226,7 @@ class Verbs:
                 "leave ipam.subnet out",
             )
         try:
+            versions, optional = self._versions(config.ipam.ipv6, node, wanted)
             return self._ledger.begin(
                 key,
                 None if request.program is Program.IPAM else config.mode,
@@ -229,18 +236,21 @@ class Verbs:
                 sandbox_id=_identity_text(sandbox),
                 pod=f"{request.pod_namespace}/{request.pod_name}" if request.pod_name else "",
                 versions=versions,
+                optional=optional,
                 wanted=wanted,
                 within=within,
                 now=time.monotonic(),
                 rest=self._rest,
             )
         except NoFreeAddressError as error:
-            count = self._ledger.count(time.monotonic(), self._rest)
-            where = f" in {within}" if within else ""
-            prospect = self._prospect()
+            version = error.version
+            count = self._ledger.count(time.monotonic(), self._rest, version)
+            where = f" in {within}" if within and within.version == version else ""
+            prospect = self._prospect() if version == 4 else Prospect()
+            shortage = _shortage(node, count, prospect, version)
             exhausted = CniError(
                 Code.TRY_AGAIN if prospect.growing else Code.POOL_EXHAUSTED,
-                f"no free address{where} for {key.ifname} of {key.container[:12]}: {_shortage(node, count, prospect)}",
+                f"no free address{where} for {key.ifname} of {key.container[:12]}: {shortage}",
                 _advice(prospect),
             )
             raise MustWaitError(error.wait or 0.0, exhausted, growing=prospect.growing) from None
@@ -248,6 +258,18 @@ class Verbs:
             raise CniError(
                 Code.INVALID_CONFIG, f"the address asked for cannot be had: {error}", "ask for another, or for none"
             ) from None
+
+    def _versions(self, ipv6: Ipv6, node: Node, wanted: tuple[Address, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The IP versions to give a pod, and those of them that it can do without."""
+        asked = next((address for address in wanted if address.version == 6), None)
+        if asked and ipv6 is Ipv6.NONE:
+            msg = f"{asked} is of IPv6, and ipam.ipv6 of the network is 'none'"
+            raise AddressNotToBeHadError(msg)
+        if asked or ipv6 is Ipv6.REQUIRED:
+            return (4, 6), ()
+        if ipv6 is Ipv6.AUTO and node.has_ipv6 and 6 in self._ledger.versions():
+            return (4, 6), (6,)
+        return (4,), ()
 
     def _checked_sandbox(self, request: Request, sandbox: int | None) -> int:
         path = request.netns_path
@@ -332,6 +354,8 @@ class Verbs:
             raise CniError(
                 Code.NOT_AVAILABLE, f"pods cannot be attached: {self._standing.reason}", self._standing.remedy
             )
+        if self._enforcement:
+            self._enforcement.check()
         count = self._ledger.count(time.monotonic(), self._rest)
         prospect = self._prospect()
         if count.held == count.total and not prospect.growing:
@@ -384,13 +408,14 @@ def _merged(request: Request, own: Result) -> Result:
     )
 
 
-def _shortage(node: Node, count: PoolCount, prospect: Prospect) -> str:
+def _shortage(node: Node, count: PoolCount, prospect: Prospect, version: int = 4) -> str:
     nic = f"NIC {node.nic_name} ({', '.join(map(str, node.primary))})"
     held = f"({count.held} held, {count.resting} resting)"
+    family = "" if version == 4 else f"IPv{version} "
     found = (
-        f"all {count.total} secondary addresses of {nic} are in use {held}"
+        f"all {count.total} secondary {family}addresses of {nic} are in use {held}"
         if count.total
-        else f"{nic} has no secondary address"
+        else f"{nic} has no secondary {family}address"
     )
     return f"{found}, and it gets no more: {prospect.obstacle.message}" if prospect.obstacle else found
 

@@ -6,38 +6,43 @@ go at once, the link is retired and deleted later with others.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import sys
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import ip_address, ip_interface
 
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump
 from podvnet.linux.error import KernelError
-from podvnet.linux.executor import Executor
+from podvnet.linux.executor import Executor, write_sysctl
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
 from podvnet.linux.observation import Observation
 from podvnet.linux.reaper import GROUP, Reaper
 from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac
 from podvnet.model.attachment import (
-    BRIDGE_INDEX,
     LINK_PREFIX,
     Attachment,
     AttachmentKey,
-    Mode,
     is_pods_index,
     number_of,
     read_label,
 )
-from podvnet.model.kernel import Element, KernelObject, Neighbour, Step
-from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side
+from podvnet.model.kernel import Element, KernelObject, Neighbour, Step, Sysctl
+from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side, way_by_bridge
 from podvnet.plan.node_ruleset import TABLE
 
 _GUARDS = (
     ("inet", "sources4"),
+    ("inet", "sources6"),
     ("inet", "pods4"),
+    ("inet", "pods6"),
     ("arp", "sources4"),
     ("bridge", "sources4"),
+    ("bridge", "sources6"),
     ("bridge", "delivery4"),
+    ("bridge", "delivery6"),
     ("bridge", "local4"),
+    ("bridge", "local6"),
     ("bridge", "tunnel_ports"),
 )
 
@@ -61,13 +66,23 @@ class Wiring:
             KernelError: what was refused.
         """
         with self._executor.lent(POD, sandbox):
-            try:
-                self._executor.apply(attach_steps(attachment))
-            except KernelError as error:
-                if not error.is_there or not self._clear_leftover(attachment.key.ifname, sandbox):
-                    raise
-                self._executor.apply(attach_steps(attachment))
+            for tries_left in (2, 1, 0):
+                try:
+                    self._executor.apply(attach_steps(attachment))
+                    break
+                except KernelError as error:
+                    if not tries_left or not self._make_way(error, attachment.key.ifname, sandbox):
+                        raise
         self._executor.door(HOST).route.transact([rtnetlink.synchronise(attachment.link_index)])
+
+    def _make_way(self, error: KernelError, name: str, sandbox: int) -> bool:
+        """Remove what an attachment met in a pod, if that is ours to remove; tell whether another try is worth it."""
+        if error.errno == errno.EACCES:
+            # Runtimes turn IPv6 off in a pod's namespace until a plug-in has an address for it.
+            with namespace.entered(sandbox):
+                write_sysctl(Sysctl("ipv6/conf/default/disable_ipv6", "0"))
+            return True
+        return error.is_there and self._clear_leftover(name, sandbox)
 
     def _clear_leftover(self, name: str, sandbox: int) -> bool:
         """Free an interface's name in a pod if the interface is ours and waits for deletion; tell whether it is free.
@@ -94,7 +109,7 @@ class Wiring:
         door = self._executor.door(HOST)
         index = attachment.link_index
         messages = []
-        for item in host_side_neighbours(attachment):
+        for item in way_by_bridge(attachment):
             messages += rtnetlink.remove(item)
         messages += rtnetlink.retire(index, GROUP)
         for error in door.route.transact(messages):
@@ -153,12 +168,12 @@ class Wiring:
         return max((number_of(link.index) for link in links if is_pods_index(link.index)), default=0)
 
     def sources(self) -> dict[int, tuple[Mac, list[Address]]]:
-        """By link index, the MAC and the addresses its pod may send as: what the sets say of links that are there."""
+        """By link index, the MAC and the addresses its pod may send as, IPv4 first: what the sets say."""
         found: dict[int, tuple[Mac, list[Address]]] = {}
-        for family in ("inet", "bridge"):
-            for key in (element.key for element in self._elements(family, "sources4")):
+        for name, family in itertools.product(("sources4", "sources6"), ("inet", "bridge")):
+            for key in (element.key for element in self._elements(family, name)):
                 index = int.from_bytes(key[0:4], sys.byteorder)
-                mac, address = Mac(key[4:10].hex(":")), IPv4Address(key[12:16])
+                mac, address = Mac(key[4:10].hex(":")), ip_address(key[12:])
                 found.setdefault(index, (mac, []))[1].append(address)
         return found
 
@@ -193,13 +208,6 @@ class Wiring:
             if error is not None and not error.is_gone:
                 raise error
         self._reaper.notice()
-
-
-def host_side_neighbours(attachment: Attachment) -> list[Neighbour]:
-    """The neighbours of an attachment that do not go with its link: those of the bridge."""
-    if attachment.mode is Mode.TRANSPARENT:
-        return []
-    return [Neighbour(BRIDGE_INDEX, interface.ip, attachment.mac) for interface in attachment.addresses]
 
 
 def describe(item: KernelObject) -> str:

@@ -1,4 +1,4 @@
-"""The resource manager (ARM) as a VM with an identity of its own asks it: GET and PUT of single resources.
+"""The resource manager (ARM) as a VM with an identity of its own asks it: GET and PUT of single resources, questions.
 
 Nothing is tried twice here: who asks decides when to ask again, and can say so meanwhile. azure-core and azure-identity
 take 20 MiB and 0.2 s, so this module is imported only where it is used.
@@ -8,6 +8,8 @@ Sources: Azure documents "Managed identities for Azure resources", "Resource Man
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ NETWORK_VERSION = "2024-05-01"
 COMPUTE_VERSION = "2024-07-01"
 
 _TIMEOUT = 60.0
+_LONGEST_QUESTION = 120.0
+"""Seconds of waiting after which an answer is not expected any more."""
+_POLL_INTERVAL = 1.0
+"""Seconds between looks for an answer, when the resource manager does not say."""
 _REMEDIES = {
     401: "give the VM a managed identity (az vm identity assign)",
     403: "let the VM's identity write its NIC and join its subnet: the role Network Contributor on both, and Reader on"
@@ -76,6 +82,7 @@ class ResourceManager:
         credential: None is the VM's managed identity.
         identity: the client id of a user-assigned identity; empty is the system-assigned one, or the only one.
         transport: what carries requests; None is the network.
+        pause: waits for some seconds.
     """
 
     def __init__(
@@ -86,7 +93,9 @@ class ResourceManager:
         credential: TokenCredential | None = None,
         identity: str = "",
         transport: HttpTransport[Any, Any] | None = None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
+        self._pause = pause
         self._endpoint = endpoint.rstrip("/")
         if credential is None:
             # IMDS must be asked without any proxy; the resource manager may be asked through one.
@@ -122,6 +131,30 @@ class ResourceManager:
             HttpRequest("PUT", self._url(resource), params={"api-version": version}, headers=headers, json=document)
         )
 
+    def ask(self, resource: ResourceId, question: str, version: str = NETWORK_VERSION) -> Document:
+        """Ask a question about a resource (POST), and wait for the answer while it is worked out.
+
+        Source: Azure document "Track asynchronous Azure operations": 202, and the answer at ``Location``.
+
+        Raises:
+            SourceError: no answer; :class:`RefusedError` for a refusal.
+        """
+        what = f"POST {self._url(resource)}/{question}"
+        request = HttpRequest("POST", f"{self._url(resource)}/{question}", params={"api-version": version})
+        response = self._exchange(what, request, {200, 202})
+        waited = 0.0
+        while response.status_code == 202:
+            place = response.headers.get("Location", "")
+            if not place:
+                raise bad_document(what, "202 without a Location")
+            if waited >= _LONGEST_QUESTION:
+                raise SourceError(f"{what} got no answer in {waited:.0f} s", "it is asked again", retryable=True)
+            wait = _seconds(response.headers.get("Retry-After")) or _POLL_INTERVAL
+            self._pause(wait)
+            waited += wait
+            response = self._exchange(what, HttpRequest("GET", place), {200, 202})
+        return _document(what, response)
+
     def close(self) -> None:
         """Close what is open."""
         self._client.close()
@@ -131,6 +164,11 @@ class ResourceManager:
 
     def _send(self, request: HttpRequest) -> Resource:
         what = f"{request.method} {request.url.partition('?')[0]}"
+        response = self._exchange(what, request, {200, 201})
+        document = _document(what, response)
+        return Resource(document, response.headers.get("ETag") or str(document.get("etag", "")))
+
+    def _exchange(self, what: str, request: HttpRequest, successes: set[int]) -> HttpResponse:
         try:
             response = self._client.send_request(request, connection_timeout=_TIMEOUT, read_timeout=_TIMEOUT)
         except ClientAuthenticationError as error:
@@ -141,15 +179,23 @@ class ResourceManager:
             raise SourceError(
                 f"{what} got no answer: {quoted(str(error.message))}", "is the resource manager reachable?", True
             ) from error
-        if response.status_code not in {200, 201}:
+        if response.status_code not in successes:
             raise refusal(what, response.status_code, response.headers.get("Retry-After"), response.content)
-        try:
-            document = json.loads(response.content)
-        except ValueError as error:
-            raise bad_document(what, str(error)) from error
-        if not isinstance(document, dict):
-            raise bad_document(what, "not a JSON object")
-        return Resource(document, response.headers.get("ETag") or str(document.get("etag", "")))
+        return response
+
+
+def _document(what: str, response: HttpResponse) -> Document:
+    try:
+        document = json.loads(response.content)
+    except ValueError as error:
+        raise bad_document(what, str(error)) from error
+    if not isinstance(document, dict):
+        raise bad_document(what, "not a JSON object")
+    return document
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None
 
 
 def refusal(what: str, status: int, retry_after: str | None, body: bytes) -> RefusedError:
@@ -159,9 +205,10 @@ def refusal(what: str, status: int, retry_after: str | None, body: bytes) -> Ref
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         code, message = "", body[:1024].decode("utf-8", "replace").strip() or "no body"
-    wait = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
     remedy = _CODE_REMEDIES.get(code) or _REMEDIES.get(status) or "the message says what the resource manager wants"
-    return RefusedError(f"{what} answered {status} {code}: {quoted(message)}", remedy, status, code, wait)
+    return RefusedError(
+        f"{what} answered {status} {code}: {quoted(message)}", remedy, status, code, _seconds(retry_after)
+    )
 
 
 def find_nic(manager: ResourceManager, machine: ResourceId, mac: Mac) -> tuple[ResourceId, Resource]:

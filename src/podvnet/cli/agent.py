@@ -49,24 +49,40 @@ _CA = Path("/etc/podvnet/ca.pem")
     default="https://management.azure.com",
     show_default=True,
     envvar="PODVNET_ARM_ENDPOINT",
-    help="arm: the resource manager.",
+    help="arm, enforce-groups: the resource manager.",
 )
 @click.option(
     "--arm-ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="PODVNET_ARM_CA",
-    help=f"arm: whom to trust for it.  [default: {_CA} if it is there, else the well-known authorities]",
+    help="arm, enforce-groups: whom to trust for it."
+    f"  [default: {_CA} if it is there, else the well-known authorities]",
 )
 @click.option(
     "--arm-identity",
     default="",
     envvar="PODVNET_ARM_IDENTITY",
-    help="arm: client id of a user-assigned identity.  [default: the VM's own]",
+    help="arm, enforce-groups: client id of a user-assigned identity.  [default: the VM's own]",
 )
 @click.option("--rest", type=float, default=10.0, show_default=True, help="Seconds a released address is left alone.")
 @click.option("--run-dir", type=click.Path(path_type=Path), default=Path("/run/podvnet"), show_default=True)
 @click.option("--bridge", default="azure0", show_default=True, help="The software bridge of modes bridge and tunnel.")
 @click.option("--pods-may-ask-platform", is_flag=True, help="Let pods reach IMDS and the wireserver's HTTP.")
+@click.option(
+    "--enforce-groups",
+    is_flag=True,
+    envvar="PODVNET_ENFORCE_GROUPS",
+    help="Filter between pods of this VM by the security groups of its NIC, as the virtual network would; asks the"
+    " resource manager for them. Not for the mode bridge.",
+)
+@click.option(
+    "--groups-interval",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    envvar="PODVNET_GROUPS_INTERVAL",
+    help="enforce-groups: seconds between questions: how late a change of a rule is noticed. SIGHUP asks at once.",
+)
 def agent(
     pool_source: str,
     pool_file: Path,
@@ -83,6 +99,8 @@ def agent(
     run_dir: Path,
     bridge: str,
     pods_may_ask_platform: bool,
+    enforce_groups: bool,
+    groups_interval: float,
 ) -> None:
     """Run the agent of this VM in the foreground. `podvnet install` starts one as a service."""
     from podvnet.agent.pool_growth import GrowthSettings
@@ -105,6 +123,8 @@ def agent(
         rest=rest,
         bridge=bridge,
         pods_may_ask_platform=pods_may_ask_platform,
+        enforce_groups=enforce_groups,
+        groups_interval=groups_interval,
     )
     try:
         run(settings)

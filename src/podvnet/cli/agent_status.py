@@ -54,7 +54,11 @@ def show(*, as_json: bool) -> None:
     if nic:
         click.echo(f"NIC {nic['name']} {nic['mac']}, primary {', '.join(nic['primary'])}, MTU {nic['mtu']}")
     click.echo(f"pool {pool['total']} addresses: {pool['held']} held, {pool['resting']} resting, {pool['free']} free")
+    six = found.get("pool6")
+    if six and six["total"]:
+        click.echo(f"IPv6 {six['total']} addresses: {six['held']} held, {six['resting']} resting, {six['free']} free")
     _show_growth(found.get("growth"))
+    _show_groups(found.get("groups"))
     print_table(
         "Attachments",
         ["network", "container", "interface", "state", "mode", "addresses", "link", "pod"],
@@ -83,6 +87,21 @@ def show(*, as_json: bool) -> None:
             )
     if not found["ready"]:
         raise FailureError(found["reason"], found["remedy"])
+
+
+def _show_groups(groups: dict[str, Any] | None) -> None:
+    if groups is None:
+        return
+    named = [text.rpartition("/")[2] for text in (groups["nicGroup"], groups["subnetGroup"]) if text]
+    if groups["closed"]:
+        click.echo("between pods of this VM nothing passes: the rules of its NIC's security groups are not known")
+    elif groups["age"] is None:
+        click.echo("between pods of this VM the rules hold that the agent knew before it was started anew")
+    else:
+        what = f"the rules of {' and '.join(named)} hold" if named else "no security group filters"
+        click.echo(f"between pods of this VM {what}, as of {groups['age']:.0f} s ago")
+    if groups["obstacle"]:
+        click.echo(f"groups are not followed: {groups['obstacle']}\n  → {groups['remedy']}")
 
 
 def _show_growth(growth: dict[str, Any] | None) -> None:

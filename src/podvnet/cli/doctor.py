@@ -190,6 +190,7 @@ def _forwarding() -> Iterator[Finding]:
         yield Finding(
             "ip_forward", _BAD, "off: pods reach nobody", "sysctl -w net.ipv4.ip_forward=1, and see who turns it off"
         )
+    yield from _forwarding6()
     conflists = sorted(Path("/etc/cni/net.d").glob("*.conflist")) if Path("/etc/cni/net.d").is_dir() else []
     if not conflists:
         yield Finding("conflist", _BAD, "none in /etc/cni/net.d: no runtime uses the plug-in", "`podvnet install`")
@@ -199,6 +200,22 @@ def _forwarding() -> Iterator[Finding]:
         )
     else:
         yield Finding("conflist", _OK, str(conflists[0]))
+
+
+def _forwarding6() -> Iterator[Finding]:
+    """IPv6 is to be forwarded only where pods have it."""
+    try:
+        pool = agent_status.ask().get("pool6")
+    except OSError:
+        return  # that the agent does not answer is a finding of its own
+    if not pool or not pool["total"]:
+        return
+    name = "ipv6 forwarding"
+    if Path("/proc/sys/net/ipv6/conf/all/forwarding").read_text(encoding="ascii").strip() == "1":
+        yield Finding(name, _OK, "on")
+    else:
+        remedy = "sysctl -w net.ipv6.conf.all.forwarding=1, and see who turns it off"
+        yield Finding(name, _BAD, "off: pods reach nobody by IPv6", remedy)
 
 
 _LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -1,8 +1,8 @@
 """What one pod's attachment is made of in the kernel, in each mode.
 
 The pod's side is the same in every mode: its address without a route to the subnet, a default route by the subnet's
-gateway, and a permanent neighbour for that gateway. So a pod never needs ARP, and whatever it sends is addressed to the
-gateway: the host decides what is near.
+gateway, and a permanent neighbour for that gateway, the same for each IP version. So a pod never needs ARP or neighbour
+discovery, and whatever it sends is addressed to the gateway: the host decides what is near.
 
 The VM's side is a routed port (``transparent``) or a bridge port (``bridge``, ``tunnel``). In both, what the pod may
 send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.node_ruleset` checks; all else is
@@ -54,26 +54,25 @@ def attach_steps(attachment: Attachment) -> tuple[Step, ...]:
 
 
 def guard(attachment: Attachment) -> list[Element]:
-    """The elements that let the pod send and be found. IPv4; IPv6 elements go to sets of their own."""
+    """The elements that let the pod send and be found. Each IP version has sets of its own."""
     index = index_bytes(attachment.link_index)
     mac = mac_bytes(attachment.mac)
     elements: list[Element] = []
     for interface in attachment.addresses:
-        if interface.version != 4:
-            continue
-        address = interface.ip.packed
+        version, address = interface.version, interface.ip.packed
         source = field_bytes(index, mac, address)
-        elements.append(Element("inet", TABLE, "pods4", address))
+        elements.append(Element("inet", TABLE, f"pods{version}", address))
         if attachment.mode is Mode.TRANSPARENT:
-            elements.append(Element("inet", TABLE, "sources4", source))
-            elements.append(Element("arp", TABLE, "sources4", source))
+            elements.append(Element("inet", TABLE, f"sources{version}", source))
+            if version == 4:
+                elements.append(Element("arp", TABLE, "sources4", source))
             continue
-        elements.append(Element("bridge", TABLE, "sources4", source))
-        elements.append(Element("bridge", TABLE, "delivery4", address, mac))
+        elements.append(Element("bridge", TABLE, f"sources{version}", source))
+        elements.append(Element("bridge", TABLE, f"delivery{version}", address, mac))
         if attachment.mode is Mode.BRIDGE:
-            elements.append(Element("bridge", TABLE, "local4", address, mac))
-        else:
-            elements.append(Element("bridge", TABLE, "tunnel_ports", index))
+            elements.append(Element("bridge", TABLE, f"local{version}", address, mac))
+    if attachment.mode is Mode.TUNNEL:
+        elements.append(Element("bridge", TABLE, "tunnel_ports", index))
     return elements
 
 
@@ -98,15 +97,25 @@ def host_side(attachment: Attachment) -> list[KernelObject]:
     ]
     if not routed:
         objects.append(BridgeEntry(index, attachment.mac))
+    if not routed:
+        return [*objects, *way_by_bridge(attachment)]
     for interface in attachment.addresses:
-        address = interface.ip
-        if routed:
-            objects.append(Neighbour(index, address, attachment.mac))
-            objects.append(Route(host_prefix(address), index))
-        else:
-            # What the VM forwards to a pod (answers from the internet) has sources the virtual network would refuse,
-            # so it goes straight to the pod in both modes.
-            objects.append(Neighbour(BRIDGE_INDEX, address, attachment.mac))
+        objects.append(Neighbour(index, interface.ip, attachment.mac))
+        objects.append(Route(host_prefix(interface.ip), index))
+    return objects
+
+
+def way_by_bridge(attachment: Attachment) -> list[Neighbour | Route]:
+    """What leads to a bridged pod on the VM and does not go with its link.
+
+    What the VM forwards to a pod (answers from the internet) has sources the virtual network would refuse, so it goes
+    straight to the pod in both modes. An IPv6 subnet is not on the link, so there the pod needs a route as well.
+    """
+    objects: list[Neighbour | Route] = []
+    for interface in attachment.addresses if attachment.mode is not Mode.TRANSPARENT else ():
+        objects.append(Neighbour(BRIDGE_INDEX, interface.ip, attachment.mac))
+        if interface.version == 6:
+            objects.append(Route(host_prefix(interface.ip), BRIDGE_INDEX))
     return objects
 
 

@@ -4,8 +4,13 @@ Written once; a pod's attachment only adds elements to hash sets. Default deny: 
 the (link, MAC, address) tuples in ``sources4`` pass, so a pod cannot forge a MAC, an address or an ARP answer, and a
 link without elements is silent.
 
+A pod has a permanent neighbour for its one next hop and no link-local address, so none of its kernel's frames is
+neighbour discovery: whatever is, claims to be somebody. What its kernel does say unasked, and nobody here needs, is
+which multicast groups it has joined.
+
 Source of the translation: Azure document "Container networking overview": internet-bound traffic of pods is
 source-NATed to the primary address of the VM's NIC; typically that is everything not destined to the virtual network.
+IPv6 is never translated: a pod's address is what the world sees, and Azure has no such translation either.
 """
 
 from __future__ import annotations
@@ -18,6 +23,16 @@ from podvnet.model.attachment import LINK_PREFIX, Node
 from podvnet.model.kernel import Ruleset
 
 TABLE = "podvnet"
+GROUPS = "groups"
+"""The chain of the security groups that filter between pods of this VM."""
+CLOSED = "closed"
+"""The chain that drops, there as long as :data:`GROUPS` leads to it."""
+
+_DISCOVERY = (
+    "{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect, ind-neighbor-solicit,"
+    " ind-neighbor-advert }"
+)
+_MULTICAST_REPORTS = "{ mld-listener-report, mld-listener-done, mld2-listener-report }"
 
 PRIVATE_RANGES: tuple[Prefix, ...] = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
@@ -25,14 +40,17 @@ PRIVATE_RANGES: tuple[Prefix, ...] = tuple(
 """What Azure never routes to the internet. It holds most virtual networks, their peers and on-premises networks."""
 
 
-def node_ruleset(node: Node, bridge: str, *, pods_may_ask_platform: bool) -> Ruleset:
+def node_ruleset(node: Node, bridge: str, *, pods_may_ask_platform: bool, enforce_groups: bool = False) -> Ruleset:
     """The tables of a VM.
 
     Args:
         node: the VM.
         bridge: the name of the software bridge, whether or not it exists.
         pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP. DNS always passes.
+        enforce_groups: what pods of this VM begin with one another passes :data:`GROUPS`, which is closed at first; see
+            :mod:`podvnet.plan.enforced_groups`.
     """
+    between_pods = _BETWEEN_PODS if enforce_groups else ""
     primary = next(address for address in node.primary if address.version == 4)
     refused = "" if pods_may_ask_platform else _PLATFORM_REFUSED
     text = f"""
@@ -42,8 +60,10 @@ table inet {TABLE} {{
 
 	# link, MAC, address: what each routed pod may send as
 	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	set sources6 {{ type iface_index . ether_addr . ipv6_addr; }}
 	# the addresses of all pods
 	set pods4 {{ type ipv4_addr; }}
+	set pods6 {{ type ipv6_addr; }}
 	# destinations that see the pod's own address
 	set network4 {{ type ipv4_addr; flags interval; auto-merge; }}
 
@@ -51,6 +71,9 @@ table inet {TABLE} {{
 		type filter hook prerouting priority raw; policy accept;
 		iifname != "{LINK_PREFIX}*" accept
 		iif . ether saddr . ip saddr @sources4 accept
+		icmpv6 type {_MULTICAST_REPORTS} drop
+		icmpv6 type {_DISCOVERY} counter name spoofed drop
+		iif . ether saddr . ip6 saddr @sources6 accept
 		counter name spoofed drop
 	}}
 
@@ -58,7 +81,7 @@ table inet {TABLE} {{
 		type filter hook forward priority filter - 1; policy accept;
 		{refused}
 	}}
-
+{between_pods}
 	chain translate {{
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr @pods4 ip daddr != @network4 oifname {{ "{node.nic_name}", "{bridge}" }} snat ip to {primary}
@@ -85,6 +108,28 @@ _PLATFORM_REFUSED = (
 )
 
 
+_BETWEEN_PODS = f"""
+	counter out_of_state {{ }}
+	counter rules_unknown {{ }}
+	chain between_pods {{
+		type filter hook forward priority filter; policy accept;
+		ip saddr @pods4 ip daddr @pods4 goto pod_to_pod
+		ip6 saddr @pods6 ip6 daddr @pods6 goto pod_to_pod
+	}}
+	chain pod_to_pod {{
+		ct state invalid counter name out_of_state drop
+		ct state {{ established, related }} accept
+		goto {GROUPS}
+	}}
+	chain {GROUPS} {{
+		goto {CLOSED}
+	}}
+	chain {CLOSED} {{
+		counter name rules_unknown drop
+	}}
+"""
+
+
 def bridge_ruleset(node: Node) -> Ruleset:
     """The table of the software bridge.
 
@@ -95,18 +140,19 @@ def bridge_ruleset(node: Node) -> Ruleset:
     readdressed to the pod. Frames to the NIC leave with the VM's MAC, as Azure demands; the answers to the VM's own ARP
     come back to it.
     """
-    near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == 4)
     mac = node.nic_mac
-    own = ", ".join(str(address) for address in node.primary if address.version == 4)
     text = f"""
 table bridge {TABLE} {{
 	counter spoofed {{ }}
 
 	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
+	set sources6 {{ type iface_index . ether_addr . ipv6_addr; }}
 	# every pod of the bridge, by address
 	map delivery4 {{ type ipv4_addr : ether_addr; }}
+	map delivery6 {{ type ipv6_addr : ether_addr; }}
 	# those that are reached without the virtual network
 	map local4 {{ type ipv4_addr : ether_addr; }}
+	map local6 {{ type ipv6_addr : ether_addr; }}
 	set tunnel_ports {{ type iface_index; }}
 
 	chain arrive {{
@@ -117,18 +163,19 @@ table bridge {TABLE} {{
 	chain from_network {{
 		ether type ip ether daddr set ip daddr map @delivery4 accept
 		arp operation reply ether daddr set arp daddr ip map @delivery4 accept
+		ether type ip6 ether daddr set ip6 daddr map @delivery6 accept
 	}}
 	chain from_pod {{
 		ether type ip iif . ether saddr . ip saddr @sources4 goto pod_sends
 		ether type arp iif . ether saddr . arp saddr ip @sources4 iif . arp saddr ether . arp saddr ip @sources4 accept
+		icmpv6 type {_MULTICAST_REPORTS} drop
+		icmpv6 type {_DISCOVERY} counter name spoofed drop
+		ether type ip6 iif . ether saddr . ip6 saddr @sources6 goto pod_sends6
 		counter name spoofed drop
 	}}
-	chain pod_sends {{
-		ip daddr != {{ {near} }} ether daddr set {mac} meta pkttype set host accept
-		ip daddr {{ {own} }} ether daddr set {mac} meta pkttype set host accept
-		iif @tunnel_ports ether daddr set {PLATFORM_MAC} accept
-		ether daddr set ip daddr map @local4 accept
-		ether daddr set {PLATFORM_MAC} accept
+	chain pod_sends {{{_forwarding(node, 4)}
+	}}
+	chain pod_sends6 {{{_forwarding(node, 6)}
 	}}
 	chain leave {{
 		type filter hook postrouting priority srcnat; policy accept;
@@ -139,6 +186,21 @@ table bridge {TABLE} {{
 }}
 """
     return Ruleset((("bridge", TABLE),), text)
+
+
+def _forwarding(node: Node, version: int) -> str:
+    """Where frames of a pod go; nowhere when the NIC does not have this IP version."""
+    near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == version)
+    own = ", ".join(str(address) for address in node.primary if address.version == version)
+    if not near or not own:
+        return "\n\t\tdrop"
+    daddr = "ip daddr" if version == 4 else "ip6 daddr"
+    return f"""
+		{daddr} != {{ {near} }} ether daddr set {node.nic_mac} meta pkttype set host accept
+		{daddr} {{ {own} }} ether daddr set {node.nic_mac} meta pkttype set host accept
+		iif @tunnel_ports ether daddr set {PLATFORM_MAC} accept
+		ether daddr set {daddr} map @local{version} accept
+		ether daddr set {PLATFORM_MAC} accept"""
 
 
 def network_elements(prefixes: Iterable[Prefix]) -> str:

@@ -37,7 +37,7 @@ class Code(IntEnum):
     NOT_AVAILABLE = 50
     """STATUS: ADD cannot be served."""
     NOT_AVAILABLE_AND_PODS_SUFFER = 51
-    """STATUS: ADD cannot be served and running pods may have lost their connection."""
+    """STATUS: running pods may be cut off from others, whether or not ADD can be served."""
 
     INTERFACE_EXISTS = 100
     """ADD: the namespace already has an interface of that name that is not ours to take over."""

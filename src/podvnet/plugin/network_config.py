@@ -1,9 +1,10 @@
 """The plug-in object of a network configuration, as the runtime hands it over on stdin.
 
-Keys are the original azure-vnet's, so that its conflists work unchanged; ``nonMasquerade`` and ``mtu`` are ours. No key
-is passed over in silence. Each is one of: honoured (a field of ``NetworkConfig``); without effect here and harmless (a
-warning, when it is set to something); asking for a thing we do not do (``CniError`` 2, naming key and value); unknown
-(a warning: runtimes and users add keys, so it is no error). A value of the wrong type or range is ``CniError`` 7.
+Keys are the original azure-vnet's, so that its conflists work unchanged; ``nonMasquerade``, ``mtu`` and ``ipam.ipv6``
+are ours. No key is passed over in silence. Each is one of: honoured (a field of ``NetworkConfig``); without effect here
+and harmless (a warning, when it is set to something); asking for a thing we do not do (``CniError`` 2, naming key and
+value); unknown (a warning: runtimes and users add keys, so it is no error). A value of the wrong type or range is
+``CniError`` 7.
 
 Called as the IPAM delegate of another plug-in, only ``ipam`` and what the runtime fills in are ours; the other keys
 belong to the parent and are not looked at.
@@ -47,6 +48,16 @@ class Environment(StrEnum):
     ARM = "arm"
 
 
+class Ipv6(StrEnum):
+    """Whether pods of a network get an IPv6 address beside the IPv4 one."""
+
+    AUTO = "auto"
+    """When one is free on the NIC."""
+    REQUIRED = "required"
+    """Always; without one ADD fails."""
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class IpamConfig:
     """The ``ipam`` object; ``subnet`` limits the choice to one subnet, ``ip_address`` asks for that address."""
@@ -55,6 +66,7 @@ class IpamConfig:
     environment: Environment = Environment.AZURE
     subnet: Prefix | None = None
     ip_address: Address | None = None
+    ipv6: Ipv6 = Ipv6.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +258,7 @@ def _parse_ipam(source: Document, *, ipam_only: bool) -> IpamConfig:
         environment=_choice(source, "environment", Environment, Environment.AZURE, foreign=("ipv6NodeIpam",)),
         subnet=source.network("subnet"),
         ip_address=source.address("ipAddress"),
+        ipv6=_choice(source, "ipv6", Ipv6, Ipv6.AUTO, foreign=()),
     )
     _warn_without_effect(source, _IPAM_WITHOUT_EFFECT)
     source.warn(source.unread(), f"not a key of {IPAM_TYPE}")

@@ -19,9 +19,17 @@ from podvnet.linux import namespace
 
 PORT = 7070
 
-_MTU_DISCOVER, _DO_NOT_FRAGMENT = 10, 2
-_HEADERS = 28
-"""Bytes of an IPv4 and a UDP header."""
+_DO_NOT_FRAGMENT = 2
+_MTU_OPTIONS = {
+    socket.AF_INET: (socket.IPPROTO_IP, 10, 28),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 48),
+}
+"""By family: the socket option of path MTU discovery, and the bytes of an IP and a UDP header."""
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """The family of an address in text."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def open_inside(mount_namespace: Path, path: str) -> int:
@@ -81,9 +89,10 @@ class WhoAmI:
 
     def listen(self, descriptor: int, address: str) -> None:
         """Serve at an address of a namespace."""
+        family = family_of(address)
         with namespace.entered(descriptor):
-            stream = socket.create_server((address, self.port), backlog=512, reuse_port=False)
-            datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            stream = socket.create_server((address, self.port), family=family, backlog=512, reuse_port=False)
+            datagram = socket.socket(family, socket.SOCK_DGRAM)
             datagram.bind((address, self.port))
         for each in (stream, datagram):
             each.setblocking(False)
@@ -126,7 +135,7 @@ def seen_as(descriptor: int, destination: str, *, port: int = PORT, source: str 
         The address the server saw, or an empty text when no connection came about in ``timeout`` seconds.
     """
     with namespace.entered(descriptor):
-        caller = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        caller = socket.socket(family_of(destination), socket.SOCK_STREAM)
     with caller:
         caller.settimeout(timeout)
         try:
@@ -143,14 +152,16 @@ def datagram_passes(descriptor: int, destination: str, size: int, *, port: int =
 
     A server answers with a packet of the same size.
     """
+    family = family_of(destination)
+    level, option, headers = _MTU_OPTIONS[family]
     with namespace.entered(descriptor):
-        caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        caller = socket.socket(family, socket.SOCK_DGRAM)
     with caller:
         caller.settimeout(timeout)
-        caller.setsockopt(socket.IPPROTO_IP, _MTU_DISCOVER, _DO_NOT_FRAGMENT)
+        caller.setsockopt(level, option, _DO_NOT_FRAGMENT)
         try:
-            caller.sendto(bytes(size - _HEADERS), (destination, port))
-            return len(caller.recv(1 << 16)) == size - _HEADERS
+            caller.sendto(bytes(size - headers), (destination, port))
+            return len(caller.recv(1 << 16)) == size - headers
         except TimeoutError:
             return False
         except OSError as error:
@@ -161,6 +172,8 @@ def datagram_passes(descriptor: int, destination: str, size: int, *, port: int =
 
 def echo(descriptor: int, destination: str, *, timeout: float = 1.0) -> bool:
     """Send one ICMP echo request from a namespace; tell whether it was answered."""
+    if family_of(destination) is socket.AF_INET6:
+        return _echo6(descriptor, destination, timeout)
     with namespace.entered(descriptor):
         caller = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     with caller:
@@ -172,6 +185,22 @@ def echo(descriptor: int, destination: str, *, timeout: float = 1.0) -> bool:
                 packet, (sender, _) = caller.recvfrom(2048)
                 reply = packet[(packet[0] & 0xF) * 4 :]
                 if sender == destination and reply[0] == 0 and reply[4:8] == request[4:8]:
+                    return True
+        except OSError:
+            return False
+
+
+def _echo6(descriptor: int, destination: str, timeout: float) -> bool:
+    with namespace.entered(descriptor):
+        caller = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    with caller:
+        caller.settimeout(timeout)
+        request = bytes([128, 0, 0, 0]) + os.urandom(2) + b"\0\1" + b"podvnet"  # the kernel adds the checksum
+        try:
+            caller.sendto(request, (destination, 0))
+            while True:
+                reply, peer = caller.recvfrom(2048)
+                if peer[0] == destination and reply[0] == 129 and reply[4:8] == request[4:8]:
                     return True
         except OSError:
             return False

@@ -325,7 +325,8 @@ class Runtime:
         links = [{name: link.get(name) for name in _LINK_FIELDS} for link in self._ip(*place, "link")]
         routes = [
             {name: route.get(name) for name in _ROUTE_FIELDS}
-            for route in self._ip("-4", *place, "route", "show", "table", "all")
+            for which in (("-4", "all"), ("-6", "main"))
+            for route in self._ip(which[0], *place, "route", "show", "table", which[1])
         ]
         addresses = [{"link": link["ifname"]} | each for link in self._ip(*place, "addr") for each in link["addr_info"]]
         return frozenset(

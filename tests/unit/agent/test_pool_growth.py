@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from podvnet.agent.ledger import Ledger, NoFreeAddressError, PoolAddress
+from podvnet.agent.ledger import Ledger
+from podvnet.agent.ledger_record import NoFreeAddressError, PoolAddress
 from podvnet.agent.nic_writer import CertainlyRefusedError
 from podvnet.agent.pool_growth import PoolGrowth
 from podvnet.azure.nic_document import OWN

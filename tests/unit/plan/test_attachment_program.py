@@ -5,10 +5,18 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from podvnet.model.address import Mac, mac_bytes
+from podvnet.model.address import GATEWAY6, Mac, mac_bytes
 from podvnet.model.attachment import BRIDGE_INDEX, Attachment, AttachmentKey, Mode
-from podvnet.model.kernel import Element, InterfaceAddress, Neighbour, Route, VethPair, field_bytes, index_bytes
-from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard
+from podvnet.model.kernel import (
+    Element,
+    InterfaceAddress,
+    Neighbour,
+    Route,
+    VethPair,
+    field_bytes,
+    index_bytes,
+)
+from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, way_by_bridge
 
 
 def attachment(mode: Mode) -> Attachment:
@@ -19,7 +27,7 @@ def attachment(mode: Mode) -> Attachment:
         mac=Mac("0a:58:0a:01:00:05"),
         mtu=1500,
         addresses=(ip_interface("10.1.0.5/24"), ip_interface("fd00::5/64")),
-        gateways=(ip_address("10.1.0.1"), ip_address("fd00::1")),
+        gateways=(ip_address("10.1.0.1"), GATEWAY6),
     )
 
 
@@ -27,6 +35,8 @@ INDEX = index_bytes(attachment(Mode.BRIDGE).link_index)
 MAC = mac_bytes(attachment(Mode.BRIDGE).mac)
 ADDRESS = ip_address("10.1.0.5").packed
 SOURCE = field_bytes(INDEX, MAC, ADDRESS)
+ADDRESS6 = ip_address("fd00::5").packed
+SOURCE6 = field_bytes(INDEX, MAC, ADDRESS6)
 
 
 @pytest.mark.parametrize(
@@ -34,23 +44,36 @@ SOURCE = field_bytes(INDEX, MAC, ADDRESS)
     [
         (
             Mode.TRANSPARENT,
-            {("inet", "pods4", ADDRESS), ("inet", "sources4", SOURCE), ("arp", "sources4", SOURCE)},
+            {
+                ("inet", "pods4", ADDRESS),
+                ("inet", "pods6", ADDRESS6),
+                ("inet", "sources4", SOURCE),
+                ("arp", "sources4", SOURCE),
+                ("inet", "sources6", SOURCE6),
+            },
         ),
         (
             Mode.BRIDGE,
             {
                 ("inet", "pods4", ADDRESS),
+                ("inet", "pods6", ADDRESS6),
                 ("bridge", "sources4", SOURCE),
                 ("bridge", "delivery4", ADDRESS),
                 ("bridge", "local4", ADDRESS),
+                ("bridge", "sources6", SOURCE6),
+                ("bridge", "delivery6", ADDRESS6),
+                ("bridge", "local6", ADDRESS6),
             },
         ),
         (
             Mode.TUNNEL,
             {
                 ("inet", "pods4", ADDRESS),
+                ("inet", "pods6", ADDRESS6),
                 ("bridge", "sources4", SOURCE),
                 ("bridge", "delivery4", ADDRESS),
+                ("bridge", "sources6", SOURCE6),
+                ("bridge", "delivery6", ADDRESS6),
                 ("bridge", "tunnel_ports", INDEX),
             },
         ),
@@ -76,12 +99,12 @@ def test_a_pod_never_gets_a_connected_route(mode: Mode) -> None:
     assert routes == {
         ("10.1.0.1/32", "None"),
         ("0.0.0.0/0", "10.1.0.1"),
-        ("fd00::1/128", "None"),
-        ("::/0", "fd00::1"),
+        (f"{GATEWAY6}/128", "None"),
+        ("::/0", str(GATEWAY6)),
     }
     assert {str(each.interface) for each in pod if isinstance(each, InterfaceAddress)} == {"10.1.0.5/24", "fd00::5/64"}
     # Whoever has the gateway's MAC beforehand never asks for it.
-    assert {str(each.address) for each in pod if isinstance(each, Neighbour)} == {"10.1.0.1", "fd00::1"}
+    assert {str(each.address) for each in pod if isinstance(each, Neighbour)} == {"10.1.0.1", str(GATEWAY6)}
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -91,7 +114,16 @@ def test_how_the_vm_reaches_a_pod(mode: Mode) -> None:
     assert cable.proxy_arp == (mode is Mode.TRANSPARENT)
     assert cable.bridge == (0 if mode is Mode.TRANSPARENT else BRIDGE_INDEX)
     routes = {str(each.destination) for each in host if isinstance(each, Route)}
-    assert routes == ({"10.1.0.5/32", "fd00::5/128"} if mode is Mode.TRANSPARENT else set())
+    # The IPv4 subnet of a bridged pod is on the bridge, an IPv6 subnet is nowhere.
+    assert routes == ({"10.1.0.5/32", "fd00::5/128"} if mode is Mode.TRANSPARENT else {"fd00::5/128"})
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_does_not_go_with_the_link_is_known(mode: Mode) -> None:
+    made = attachment(mode)
+    bridged = {each for each in host_side(made) if isinstance(each, Neighbour | Route) and each.index == BRIDGE_INDEX}
+    assert set(way_by_bridge(made)) == bridged
+    assert bool(bridged) == (mode is not Mode.TRANSPARENT)
 
 
 def test_each_end_has_a_mac_of_its_own() -> None:
@@ -101,8 +133,23 @@ def test_each_end_has_a_mac_of_its_own() -> None:
         assert cable.mac != cable.peer_mac
 
 
-def test_an_attachment_without_ipv4_has_no_guard_yet() -> None:
-    only6 = replace(
-        attachment(Mode.TRANSPARENT), addresses=(ip_interface("fd00::5/64"),), gateways=(ip_address("fd00::1"),)
-    )
-    assert guard(only6) == []
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_pod_of_ipv4_alone_costs_nothing_more(mode: Mode) -> None:
+    both = attachment(mode)
+    alone = replace(both, addresses=both.addresses[:1], gateways=both.gateways[:1])
+    more = set(attach_steps(both)) - set(attach_steps(alone))
+    assert {step for step in attach_steps(both) if "6" in _versions(step.object)} == more
+
+
+def _versions(item: object) -> set[str]:
+    """The IP versions an object speaks of."""
+    match item:
+        case Element(_, _, name, _, _):
+            return {name[-1]}
+        case Neighbour(_, address, _):
+            return {str(address.version)}
+        case InterfaceAddress(_, interface):
+            return {str(interface.version)}
+        case Route(destination):
+            return {str(destination.version)}
+    return set()

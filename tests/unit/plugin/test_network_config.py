@@ -9,6 +9,7 @@ from podvnet.plugin.network_config import (
     Attachment,
     Environment,
     IpamConfig,
+    Ipv6,
     NetworkConfig,
     interface_name_fault,
     parse_network_config,
@@ -56,7 +57,13 @@ def test_every_honoured_key() -> None:
         bridge="br0",
         mtu=1400,
         ipMasq=True,
-        ipam={"type": "azure-vnet-ipam", "environment": "fileIpam", "subnet": "10.1.0.0/24", "ipAddress": "10.1.0.9"},
+        ipam={
+            "type": "azure-vnet-ipam",
+            "environment": "fileIpam",
+            "subnet": "10.1.0.0/24",
+            "ipAddress": "10.1.0.9",
+            "ipv6": "required",
+        },
         dns={"nameservers": ["168.63.129.16"], "domain": "a.b", "search": ["c"], "options": ["ndots:5"]},
         nonMasquerade=["192.168.0.0/16", "fd00::/8"],
         vnetCidrs="10.0.0.0/8, 172.16.0.0/12",
@@ -70,7 +77,7 @@ def test_every_honoured_key() -> None:
         True,
     )
     assert config.ipam == IpamConfig(
-        "azure-vnet-ipam", Environment.FILE, ip_network("10.1.0.0/24"), ip_address("10.1.0.9")
+        "azure-vnet-ipam", Environment.FILE, ip_network("10.1.0.0/24"), ip_address("10.1.0.9"), Ipv6.REQUIRED
     )
     assert (config.dns.nameservers, config.dns.domain) == (("168.63.129.16",), "a.b")
     assert (config.dns.search, config.dns.options) == (("c",), ("ndots:5",))
@@ -152,6 +159,7 @@ def test_what_we_do_not_do_is_refused_by_key_and_value(keys: Keys, msg: str) -> 
         ({"executionMode": "fast"}, "executionMode 'fast' is unknown; leave it out"),
         ({"ipv6Mode": "x"}, "ipv6Mode 'x' is unknown; leave it out"),
         ({"ipam": {"environment": "aws"}}, "ipam.environment 'aws' is not supported"),
+        ({"ipam": {"ipv6": "yes"}}, "ipam.ipv6 'yes' is not supported"),
         ({"mtu": 67}, "mtu is 67, outside 68 to 65535"),
         ({"mtu": 1 << 70}, "mtu is huge, outside 68 to 65535"),
         (
