@@ -52,13 +52,25 @@ class AzureSide:
         properties = {"addressSpace": {"addressPrefixes": [prefix]}, "subnets": [subnet]}
         self.client.call(self._put(self._network(name), {"location": _REGION, "properties": properties}))
 
-    def make_nic(self, network: str, name: str, secondaries: int = 0) -> Call:
-        """Create or replace a NIC with one primary and so many secondary addresses."""
+    def make_nic(self, network: str, name: str, secondaries: int = 0, group: str = "") -> Call:
+        """Create or replace a NIC with one primary and so many secondary addresses, under a security group if named."""
         subnet = {"subnet": {"id": f"{self._network(network)}/subnets/pods"}}
         configurations = [{"name": "primary", "properties": {"primary": True, **subnet}}]
         configurations += [{"name": f"pod{number}", "properties": {**subnet}} for number in range(secondaries)]
-        body = {"location": _REGION, "properties": {"ipConfigurations": configurations}}
-        return self._put(self._nic(name), body)
+        properties: dict[str, Any] = {"ipConfigurations": configurations}
+        if group:
+            properties["networkSecurityGroup"] = {"id": self._security_group(group)}
+        return self._put(self._nic(name), {"location": _REGION, "properties": properties})
+
+    def make_security_group(self, name: str, rules: int) -> Call:
+        """Create or replace a security group with so many rules, none of which matters."""
+        listed = [{"name": f"r{number}", "properties": _rule(number)} for number in range(rules)]
+        return self._put(self._security_group(name), {"location": _REGION, "properties": {"securityRules": listed}})
+
+    def make_rule(self, group: str, number: int, *, allow: bool) -> Call:
+        """Create or replace one rule of a security group."""
+        properties = _rule(number) | {"access": "Allow" if allow else "Deny"}
+        return self._put(f"{self._security_group(group)}/securityRules/r{number}", {"properties": properties})
 
     def make_machine(self, name: str, nic: str) -> Call:
         """Create a VM on a NIC."""
@@ -120,6 +132,22 @@ class AzureSide:
     def _nic(self, name: str) -> str:
         return f"{self._root}/providers/Microsoft.Network/networkInterfaces/{name}"
 
+    def _security_group(self, name: str) -> str:
+        return f"{self._root}/providers/Microsoft.Network/networkSecurityGroups/{name}"
+
     @staticmethod
     def _put(path: str, body: dict[str, Any]) -> Call:
         return Call("PUT", f"{path}?{_VERSION}", json.dumps(body).encode())
+
+
+def _rule(number: int) -> dict[str, Any]:
+    return {
+        "priority": 100 + number,
+        "direction": "Inbound",
+        "access": "Deny",
+        "protocol": "Tcp",
+        "sourcePortRange": "*",
+        "sourceAddressPrefix": "*",
+        "destinationPortRange": str(10_000 + number),
+        "destinationAddressPrefix": "*",
+    }

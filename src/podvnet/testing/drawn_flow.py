@@ -1,0 +1,88 @@
+"""Packets as hypothesis draws them for a topology: mostly between its NICs, at ports that its rules are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from hypothesis import strategies as st
+
+from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS, Address
+from podvnet.model.flow import ICMP, ICMPV6, PORTED, TCP, UDP, Flow
+from podvnet.testing.drawn_topology import HOSTS, topologies
+from podvnet.testing.scenario import Port, Scenario, Sending, Topology
+
+_ESP, _AH, _GRE, _IP_IN_IP, _IPV6_IN_IP = 50, 51, 47, 4, 41
+_PROTOCOLS = {
+    4: (*[TCP] * 24, *[UDP] * 18, *[ICMP] * 10, *[_ESP] * 3, *[_AH] * 2, _GRE, _IP_IN_IP, _IPV6_IN_IP),
+    # An authentication header of IPv6 is no protocol of its own: what it is about stands behind it.
+    6: (*[TCP] * 24, *[UDP] * 18, *[ICMPV6] * 10, *[_ESP] * 3, _GRE, _IP_IN_IP, _IPV6_IN_IP),
+}
+_PORTS = (22, 53, 80, 80, 443, 8080, 32526)
+_PLATFORM_PORTS = (80, 80, 80, 80, 32526, 53, 443)
+_SOURCE_PORTS = (*range(1000, 1006), *range(40000, 40012))
+_ELSEWHERE = (
+    "203.0.113.77", "20.150.1.1", "13.69.104.200", "172.31.0.9", "100.64.0.9", "10.1.1.1", "10.1.1.99", "10.2.1.200",
+    "192.168.1.250", "10.77.0.1", "2001:db8::1", "2603:1000:4:400::5", "fd00:0:0:1::99", "fd00:1:0:2::1", "fd77::1",
+    "224.0.0.5", "255.255.255.255", "ff02::5",
+)  # fmt: skip
+"""Addresses that nobody has: public ones, of the tags too, reserved ones, gateways, and what is not routed."""
+_STRANGERS = ("10.1.1.66", "10.2.1.66", "203.0.113.5", "fd00:0:0:1::66", "2001:db8::66")
+"""Sources that nobody has."""
+_PLATFORM = (IMDS_ADDRESS, WIRESERVER_ADDRESS)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, packets: int) -> Scenario:
+    """A topology with so many packets; no two are of one flow, nor one a reply to another."""
+    topology = draw(topologies())
+    sendings = draw(st.lists(_sendings(topology), min_size=packets, max_size=packets, unique_by=_connection))
+    return Scenario(topology, tuple(sendings))
+
+
+def _connection(sending: Sending) -> tuple[int, frozenset[tuple[Address, int]]]:
+    flow = sending.flow
+    ends = frozenset({(flow.source, flow.source_port), (flow.destination, flow.destination_port)})
+    return flow.protocol, ends
+
+
+@st.composite
+def _sendings(draw: st.DrawFn, topology: Topology) -> Sending:
+    port = draw(st.sampled_from([port for port in topology.ports if port.running]))
+    source = draw(st.sampled_from(_sources(draw, topology.ports, port)))
+    # What has one end twice is no flow.
+    others = [each for each in _destinations(draw, topology.ports, source.version) if each != source]
+    destination = draw(st.sampled_from(others or _nobody(source.version)))
+    protocol = draw(st.sampled_from(_PROTOCOLS[source.version]))
+    if destination in _PLATFORM:
+        protocol = draw(st.sampled_from((*[TCP] * 7, UDP)))
+    if protocol not in PORTED:
+        return Sending(port.name, Flow(protocol, source, destination))
+    likely = _PLATFORM_PORTS if destination in _PLATFORM else _PORTS
+    ports = draw(st.sampled_from(_SOURCE_PORTS)), draw(st.sampled_from(likely))
+    return Sending(port.name, Flow(protocol, source, destination, *ports))
+
+
+def _sources(draw: st.DrawFn, ports: Sequence[Port], own: Port) -> Sequence[Address]:
+    """Mostly the sender's own; what others have, or nobody, goes through where IP forwarding is enabled."""
+    others = [address for port in ports for address in port.addresses] + _read(_STRANGERS)
+    return others if draw(st.integers(0, 19)) < (6 if own.forwarding else 1) else own.addresses
+
+
+def _destinations(draw: st.DrawFn, ports: Sequence[Port], version: int) -> list[Address]:
+    kind = draw(st.sampled_from((*["owned"] * 20, *["hosts"] * 4, *["elsewhere"] * 2, *["platform"] * 3)))
+    found: dict[str, Sequence[Address]] = {
+        "owned": [address for port in ports for address in port.addresses],
+        "hosts": _read(HOSTS),
+        "elsewhere": _nobody(version),
+        "platform": _PLATFORM,
+    }
+    return [address for address in found[kind] if address.version == version]
+
+
+def _nobody(version: int) -> list[Address]:
+    return [address for address in _read(_ELSEWHERE) if address.version == version]
+
+
+def _read(texts: Sequence[str]) -> list[Address]:
+    return [ip_address(text) for text in texts]
