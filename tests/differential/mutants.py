@@ -101,19 +101,23 @@ def main() -> None:
     chosen = [each for each in read_mutants() if options.only in each.name]
     for each in chosen:
         each.spoilt(ROOT / PACKAGE)
-    mutants = [None, *chosen]
-    failures = 0
+    print_fate("the sources as they are", base := try_mutant(None, options.topologies, options.seed))
+    if base.how != SURVIVED:
+        parser.error("what is not spoilt must not be caught, or the rest says nothing")
+    survivors = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        fates = pool.map(lambda each: try_mutant(each, options.topologies, options.seed), mutants)
-        for mutant, fate in zip(mutants, fates, strict=True):
-            # What is not spoilt must survive, or the rest says nothing.
-            failures += (fate.how == SURVIVED) == (mutant is not None)
-            detail = f": {fate.last_line}" if fate.how == REFUSED or not mutant else ""
-            name = f"{mutant.file}: {mutant.name}" if mutant else "the sources as they are"
-            sys.stdout.write(f"{fate.how:8} {name}{detail}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{len(chosen)} mutants, {failures} not as it should be\n")
-    sys.exit(1 if failures else 0)
+        fates = pool.map(lambda each: try_mutant(each, options.topologies, options.seed), chosen)
+        for mutant, fate in zip(chosen, fates, strict=True):
+            survivors += fate.how == SURVIVED
+            print_fate(f"{mutant.file}: {mutant.name}", fate)
+    sys.stdout.write(f"{len(chosen)} mutants, {survivors} survived\n")
+    sys.exit(1 if survivors else 0)
+
+
+def print_fate(name: str, fate: Fate) -> None:
+    detail = f": {fate.last_line}" if fate.how == REFUSED else ""
+    sys.stdout.write(f"{fate.how:8} {name}{detail}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from podvnet.fabric.arm.world import (
+    NETWORK_INTERFACES,
+    ROUTE_TABLES,
+    VIRTUAL_MACHINES,
+    VIRTUAL_NETWORKS,
+    Document,
+)
+from podvnet.model.flow import TCP, UDP, Flow
 from podvnet.testing.arena import Arena
 from podvnet.testing.differential import PACKETS, compare
+from podvnet.testing.scenario import Port, Scenario, Sending, Topology
 
 TOPOLOGIES, FIRST = 12, 100
+NVA, CLIENT, SERVER = "10.1.2.4", "10.1.1.4", "10.1.1.5"
 
 
 @pytest.fixture
@@ -24,3 +35,52 @@ def test_packets_go_where_the_evaluator_says_and_nowhere_else(arena: Arena) -> N
     compare(arena, TOPOLOGIES, FIRST)
     assert arena.account.packets >= TOPOLOGIES * PACKETS
     assert arena.account.replies > TOPOLOGIES
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize("forwarding", [{"nva"}, {"nva", "client"}, {"nva", "server"}, {"nva", "client", "server"}])
+def test_replies_come_back_through_an_appliance_whoever_else_forwards(
+    arena: Arena, forwarding: set[str], protocol: int
+) -> None:
+    flow = Flow(protocol, ip_address(CLIENT), ip_address(SERVER), 40000, 80)
+    outcome = arena.play(Scenario(behind_an_appliance(forwarding), (Sending("client", flow),)))
+    (passage,) = outcome.passages
+    assert passage.way == ["nva", "server"]
+    assert passage.reply_way == ["nva", "client"]
+    assert outcome.wrong == [], f"{passage}\n{outcome.counters}"
+
+
+def behind_an_appliance(forwarding: set[str]) -> Topology:
+    """A client and a server in one subnet, whose routes lead to an appliance in another."""
+    places = {"nva": ("s1", NVA), "client": ("s0", CLIENT), "server": ("s0", SERVER)}
+    route = {"addressPrefix": "10.1.1.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": NVA}
+    subnets = [
+        {"name": "s0", "properties": {"addressPrefix": "10.1.1.0/24", "routeTable": {"id": "routeTables/t"}}},
+        {"name": "s1", "properties": {"addressPrefix": "10.1.2.0/24"}},
+    ]
+    resources: list[Document] = [
+        {"type": ROUTE_TABLES, "name": "t", "properties": {"routes": [{"name": "r", "properties": route}]}},
+        {
+            "type": VIRTUAL_NETWORKS,
+            "name": "hub",
+            "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}, "subnets": subnets},
+        },
+    ]
+    for name, (subnet, address) in places.items():
+        configuration = {
+            "privateIPAllocationMethod": "Static",
+            "privateIPAddress": address,
+            "subnet": {"id": f"virtualNetworks/hub/subnets/{subnet}"},
+        }
+        properties = {
+            "enableIPForwarding": name in forwarding,
+            "ipConfigurations": [{"name": "c", "properties": configuration}],
+        }
+        nics = {"networkInterfaces": [{"id": f"networkInterfaces/{name}"}]}
+        resources.append({"type": NETWORK_INTERFACES, "name": name, "properties": properties})
+        resources.append({"type": VIRTUAL_MACHINES, "name": name, "properties": {"networkProfile": nics}})
+    ports = [
+        Port(name, name, 0, running=True, forwarding=name in forwarding, addresses=(ip_address(address),))
+        for name, (_, address) in places.items()
+    ]
+    return Topology(tuple(resources), tuple(ports))

@@ -24,11 +24,13 @@ from podvnet.linux.netlink import (
     nested,
     text,
 )
-from podvnet.model.kernel import Dispatch, Element
+from podvnet.model.kernel import Element
 
 _SUBSYSTEM = 10 << 8
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
-_GETCHAIN, _GETSET, _GETOBJ = 4, 10, 19
+_GETCHAIN, _GETRULE, _GETSET, _GETOBJ = 4, 7, 10, 19
+_RULE_CHAIN, _RULE_EXPRESSIONS = 2, 4
+_EXPRESSION_NAME, _EXPRESSION_DATA, _IMMEDIATE_DATA = 1, 2, 2
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 
@@ -121,10 +123,26 @@ class SetSocket:
                 chain = attributes(data.get(_VERDICT, b"")).get(_VERDICT_CHAIN, b"").rstrip(b"\0").decode()
                 yield Element(family, table, name, key, data.get(_VALUE, b"")), chain
 
-    def dispatches(self, family: str, table: str, name: str) -> Iterator[Dispatch]:
-        """Yield the elements of a verdict map by interface; nothing when the map is not there."""
+    def dispatches(self, family: str, table: str, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the elements of a verdict map by interface, each with its chain; nothing when there is no map."""
         for element, chain in self._listed(family, table, name):
-            yield Dispatch(table, name, int.from_bytes(element.key[:4], sys.byteorder), chain)
+            yield int.from_bytes(element.key[:4], sys.byteorder), chain
+
+    def jumps(self, family: str, table: str) -> dict[str, str]:
+        """Of each chain of a table that has a rule which only jumps, where that leads."""
+        found = {}
+        for got in self._objects(_GETRULE, family, table, "rules"):
+            for _, expression in attribute_list(got.get(_RULE_EXPRESSIONS, b"")):
+                inner = attributes(expression)
+                if inner.get(_EXPRESSION_NAME, b"").rstrip(b"\0") != b"immediate":
+                    break
+                verdict = attributes(
+                    attributes(attributes(inner[_EXPRESSION_DATA]).get(_IMMEDIATE_DATA, b"")).get(_VERDICT, b"")
+                )
+                if _VERDICT_CHAIN in verdict:
+                    chain = got[_RULE_CHAIN].rstrip(b"\0").decode()
+                    found[chain] = verdict[_VERDICT_CHAIN].rstrip(b"\0").decode()
+        return found
 
     def chains(self, family: str, table: str) -> set[str]:
         """The names of a table's chains that are no base chains."""

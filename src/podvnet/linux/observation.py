@@ -11,6 +11,7 @@ from typing import TypeVar
 from podvnet.linux import namespace, rtnetlink_dump
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Door
+from podvnet.linux.security_text import DOOR
 from podvnet.model.kernel import (
     AddressSet,
     BridgeEntry,
@@ -48,6 +49,7 @@ class Observation:
         self._listed = self._addresses | self._routes | self._neighbours | self._entries | self._rules
         self._chains: dict[str, set[str]] = {}
         self._names: dict[str, set[str]] = {}
+        self._jumps: dict[str, dict[str, str]] = {}
         self._dispatches: dict[tuple[str, str], frozenset[Dispatch]] = {}
 
     @property
@@ -91,7 +93,9 @@ class Observation:
             sets = {item.name for item in wanted if isinstance(item, AddressSet) and item.table == table}
             for name in sorted(maps):
                 yield from self._map(table, name) - wanted
-            yield from (Chain(table, name, "") for name in sorted(self._chain_names(table) - own_chains - chains))
+            doors = {name for name in self._chain_names(table) if name.startswith(DOOR)}  # they go with their elements
+            surplus = self._chain_names(table) - own_chains - chains - doors
+            yield from (Chain(table, name, "") for name in sorted(surplus))
             surplus_sets = self._set_names(table) - own_sets - sets
             # Anonymous sets belong to the rules they stand in.
             yield from (AddressSet(table, name, 4) for name in sorted(surplus_sets) if not name.startswith("__"))
@@ -143,7 +147,13 @@ class Observation:
     def _map(self, table: str, name: str) -> frozenset[Dispatch]:
         key = table, name
         if key not in self._dispatches:
-            self._dispatches[key] = frozenset(_or_nothing(self._door.sets.dispatches(_SECURITY_FAMILY, *key)))
+            if table not in self._jumps:
+                self._jumps[table] = self._door.sets.jumps(_SECURITY_FAMILY, table)
+            found = _or_nothing(self._door.sets.dispatches(_SECURITY_FAMILY, *key))
+            # What does not lead where ours lead by way of a chain of its own is not as it should be.
+            self._dispatches[key] = frozenset(
+                Dispatch(table, name, index, self._jumps[table].get(chain, "")) for index, chain in found
+            )
         return self._dispatches[key]
 
     def _set(self, family: str, table: str, name: str) -> frozenset[Element]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from podvnet.model.kernel import AddressSet, Chain, Dispatch, KernelObject, Step
 
 _FAMILY = "inet"
+DOOR = "door-"
+"""What the names of chains between a verdict map and the chain that is meant begin with."""
 
 
 def security_text(steps: Iterable[Step]) -> str:
@@ -37,15 +39,30 @@ def _chain(item: Chain) -> str:
     return f"add chain {place}\nflush chain {place}\n{body}"
 
 
+def door(item: Dispatch) -> str:
+    """The chain that an element of a verdict map leads to, as long as the element is there.
+
+    An element that is exchanged for another is missed by a packet now and then, even in one transaction, and what is
+    missed is not asked. So the element stays, and what is exchanged is the one rule of the chain it leads to.
+    """
+    return f"{DOOR}{item.map}-{item.index}"
+
+
 def _dispatches(removed: list[KernelObject], added: list[KernelObject]) -> Iterator[str]:
     """Elements of verdict maps. One is added before it is deleted, for what is not there cannot be deleted."""
-    for item in removed:
-        if isinstance(item, Dispatch):
-            place = f"element {_FAMILY} {item.table} {item.map}"
-            yield f"add {place} {{ {item.index} : jump {item.chain} }}\ndelete {place} {{ {item.index} }}"
-    for item in added:
-        if isinstance(item, Dispatch):
-            yield f"add element {_FAMILY} {item.table} {item.map} {{ {item.index} : jump {item.chain} }}"
+    wanted = [item for item in added if isinstance(item, Dispatch)]
+    stay = {(item.table, item.map, item.index) for item in wanted}
+    for item in wanted:
+        chain = f"{_FAMILY} {item.table} {door(item)}"
+        yield f"add chain {chain}\nflush chain {chain}\nadd rule {chain} jump {item.chain}"
+        yield f"add element {_FAMILY} {item.table} {item.map} {{ {item.index} : jump {door(item)} }}"
+    gone = [item for item in removed if isinstance(item, Dispatch)]
+    for item in gone:
+        if (item.table, item.map, item.index) not in stay:
+            chain, place = f"{_FAMILY} {item.table} {door(item)}", f"element {_FAMILY} {item.table} {item.map}"
+            yield f"add chain {chain}\nflush chain {chain}"
+            yield f"add {place} {{ {item.index} : jump {door(item)} }}\ndelete {place} {{ {item.index} }}"
+            yield f"delete chain {chain}"
 
 
 def _end(kind: str, item: Chain | AddressSet) -> str:

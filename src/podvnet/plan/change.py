@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podvnet.model.kernel import (
+    MAIN_TABLE,
     AddressSet,
     BridgeEntry,
     Chain,
@@ -68,8 +69,17 @@ def difference(old: Program, new: Program) -> tuple[Step, ...]:
         if NetworkNamespace() in gone:
             gone = frozenset(item for item in gone if _outlives(item, new))
         anew = {item for item in before & after if _hangs_on(item, namespace, cut)}
-        additions += (Step(True, namespace, item) for item in (after - before) | anew)
-        removals += (Step(False, namespace, item) for item in gone | anew)
+        come = (after - before) | anew
+        # A route takes the place of another to the same prefix in one go; meanwhile no other way is taken.
+        replaced = {(item.table, item.destination) for item in come if isinstance(item, Route)} - {
+            (item.table, item.destination) for item in anew if isinstance(item, Route)
+        }
+        additions += (Step(True, namespace, item) for item in come)
+        removals += (
+            Step(False, namespace, item)
+            for item in gone | anew
+            if not (isinstance(item, Route) and item.table != MAIN_TABLE and (item.table, item.destination) in replaced)
+        )
     return ordered(removals, additions)
 
 

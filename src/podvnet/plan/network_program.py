@@ -93,10 +93,10 @@ table inet {TABLE} {{
 	set outbound_sources {{ type ipv4_addr; }}
 	# the ports of NICs with IP forwarding, and their own addresses
 	set appliances {{ type iface_index; }}
-	set appliance_addresses4 {{ type ipv4_addr; }}
-	set appliance_addresses6 {{ type ipv6_addr; }}
+	set appliance_addresses4 {{ type iface_index . ipv4_addr; }}
+	set appliance_addresses6 {{ type iface_index . ipv6_addr; }}
 	# by interface: the routing table of what comes in, the conntrack zone of legs to and from appliances
-	map route_table {{ type iface_index : mark; }}
+	map route_table {{ type iface_index : verdict; }}
 	map zone {{ type iface_index : verdict; }}
 	# by interface: what a peered network may send and get
 	map from_peer {{ type iface_index : verdict; }}
@@ -125,7 +125,7 @@ table inet {TABLE} {{
 
 	chain way {{
 		type filter hook prerouting priority raw + 5; policy accept;
-		meta mark set iif map @route_table
+		iif vmap @route_table
 		# what the other end of a link says of its own multicast groups is no traffic to refuse and count
 		ip6 daddr ff00::/8 return
 		iif vmap @from_peer
@@ -133,15 +133,21 @@ table inet {TABLE} {{
 		# one both ways.
 		iif @appliances iif . ether saddr . ip saddr != @owned4 goto forwarded
 		iif @appliances iif . ether saddr . ip6 saddr != @owned6 goto forwarded
-		meta mark > {names.PLAIN_TABLE} ip daddr != @appliance_addresses4 goto routed
-		meta mark > {names.PLAIN_TABLE} ip6 daddr != @appliance_addresses6 goto routed
+		meta mark > {names.PLAIN_TABLE} goto routed
 	}}
 	chain routed {{
+		# for the appliance itself
+		fib daddr . mark oif . ip daddr @appliance_addresses4 return
+		fib daddr . mark oif . ip6 daddr @appliance_addresses6 return
 		fib daddr . mark oif @appliances iif vmap @zone
 	}}
 	chain forwarded {{
-		ip daddr != @appliance_addresses4 fib daddr . mark oif @appliances goto between_appliances
-		ip6 daddr != @appliance_addresses6 fib daddr . mark oif @appliances goto between_appliances
+		fib daddr . mark oif . ip daddr @appliance_addresses4 goto received
+		fib daddr . mark oif . ip6 daddr @appliance_addresses6 goto received
+		fib daddr . mark oif @appliances goto between_appliances
+		goto received
+	}}
+	chain received {{
 		fib daddr . mark oif vmap @zone
 	}}
 	chain between_appliances {{
@@ -333,7 +339,8 @@ def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[K
         via = first[address.version]
         objects.add(Route(host_prefix(address), index, None if address == via else via))
         if nic.ip_forwarding:
-            objects.add(Element("inet", TABLE, f"appliance_addresses{address.version}", address.packed))
+            own = field_bytes(index_bytes(index), address.packed)
+            objects.add(Element("inet", TABLE, f"appliance_addresses{address.version}", own))
         for group in config.groups:
             objects.add(Element("inet", TABLE, members_set(group, address.version), address.packed))
         if config.outbound is not None:

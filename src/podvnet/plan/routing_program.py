@@ -26,7 +26,6 @@ from podvnet.model.kernel import (
     MAIN_TABLE,
     Chain,
     Dispatch,
-    Element,
     KernelObject,
     LinkUp,
     Neighbour,
@@ -34,7 +33,6 @@ from podvnet.model.kernel import (
     Route,
     RoutingRule,
     VethPair,
-    index_bytes,
 )
 from podvnet.model.routing import EffectiveRoute, NextHop, Peering, RouteTable
 from podvnet.model.service_tag import ENDPOINT_TAGS
@@ -83,6 +81,7 @@ def _tables(
     yield from (_nowhere(prefix, MAIN_TABLE) for prefix in _EVERYWHERE.values())
     for table, endpoints in choices:
         number = names.routing_table(table.number if table else 0, endpoint_places(endpoints))
+        yield mark_chain(number)
         yield from (RoutingRule(version, number) for version in _EVERYWHERE)
         for route in effective_routes(network, table, endpoints):
             if route.active:
@@ -162,7 +161,7 @@ def compile_appliance_link(sender: VirtualNetwork, network: VirtualNetwork, nic:
 def compile_appliance_table(network: VirtualNetwork, nic: NetworkInterface) -> Program:
     """What leads packets of peered networks to an appliance, whatever their destination."""
     table = names.appliance_table(nic.number)
-    objects: set[KernelObject] = set()
+    objects: set[KernelObject] = {mark_chain(table)}
     for version in nic.versions:
         objects.add(RoutingRule(version, table))
         via = nic.primary(version).address
@@ -170,9 +169,14 @@ def compile_appliance_table(network: VirtualNetwork, nic: NetworkInterface) -> P
     return {names.network_namespace(network.id): frozenset(objects)}
 
 
-def mark_element(index: int, table: int) -> Element:
-    """Packets of the interface ``index`` are routed by ``table``."""
-    return Element("inet", names.TABLE, "route_table", index_bytes(index), index_bytes(table))
+def mark_element(index: int, table: int) -> Dispatch:
+    """Packets of the interface ``index`` are routed by ``table``, which has a :func:`mark_chain`."""
+    return Dispatch(names.TABLE, "route_table", index, mark_chain(table).name)
+
+
+def mark_chain(table: int) -> Chain:
+    """The chain that leads packets to a routing table."""
+    return Chain(names.TABLE, f"table-{table}", f"\t\tmeta mark set {table}\n")
 
 
 def zone_objects(index: int, zone: int) -> tuple[KernelObject, ...]:

@@ -13,12 +13,10 @@ from podvnet.model.kernel import (
     LOOPBACK,
     Chain,
     Dispatch,
-    Element,
     KernelObject,
     Route,
     RoutingRule,
     VethPair,
-    index_bytes,
 )
 from podvnet.model.resource_id import ResourceId, Scope, make
 from podvnet.model.routing import NextHop, Peering, RouteTable, UserRoute
@@ -154,11 +152,11 @@ def test_an_appliance_of_a_peer_has_a_link_whose_packets_go_to_it_whatever_their
     near, far = names.appliance_link_index(3), names.appliance_link_index(3, 2)
     assert Route(ip_network("0.0.0.0/0"), near, PEER_HOP, 1007) in program["podvnet-vnet-spoke"]
     marks = {
-        item.key: item.data
+        item.index: item.chain
         for item in program["podvnet-vnet-hub"]
-        if isinstance(item, Element) and item.set == "route_table"
+        if isinstance(item, Dispatch) and item.map == "route_table"
     }
-    assert marks[index_bytes(far)] == index_bytes(names.appliance_table(3))
+    assert marks[far] == f"table-{names.appliance_table(3)}"
     assert (
         Route(ip_network("0.0.0.0/0"), names.port_index(3), NVA, names.appliance_table(3))
         in program["podvnet-vnet-hub"]
