@@ -91,7 +91,7 @@ def try_mutant(mutant: Mutant | None, topologies: int, seed: int) -> Fate:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--topologies", type=int, default=100, help="with how many a mutant must be caught")
+    parser.add_argument("--topologies", type=int, default=300, help="with how many a mutant must be caught")
     parser.add_argument("--seed", type=int, default=100, help="with which")
     parser.add_argument("--only", default="", help="a part of the names of those to try")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time")
