@@ -14,10 +14,22 @@ from podvnet.linux.executor import Executor
 from podvnet.linux.observation import Observation
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.flow import Flow
-from podvnet.model.kernel import Element, LinkUp, NetworkNamespace, Program, Ruleset, Step, VethPair
+from podvnet.model.kernel import (
+    AddressSet,
+    Chain,
+    Dispatch,
+    Element,
+    LinkUp,
+    NetworkNamespace,
+    Program,
+    Ruleset,
+    Step,
+    VethPair,
+)
 from podvnet.plan import change, names
 from podvnet.plan.network_program import ENDED
 
+_IN_TABLES = Element | AddressSet | Chain | Dispatch
 _RULE_COUNTER = re.compile(r'counter packets (\d+) bytes \d+ .*comment "([^"]+)"')
 """One decision in what nft lists. A rule of two families or several groups is several lines with one comment."""
 
@@ -86,8 +98,14 @@ class LinuxDataplane:
                 missing = dangling.union(seen.missing(objects))
                 removals += (Step(False, label, item) for item in (*seen.unwanted(objects), *dangling))
                 if any(isinstance(item, Ruleset) for item in missing):
-                    # Rules of another version are replaced with their sets, so every element goes in anew.
-                    missing |= {item for item in objects if isinstance(item, Element)}
+                    # Rules of another version are replaced with their sets and chains, so all of those go in anew, and
+                    # what was too much of them is gone by then.
+                    missing |= {item for item in objects if isinstance(item, _IN_TABLES)}
+                    removals = [
+                        step
+                        for step in removals
+                        if step.namespace != label or not isinstance(step.object, AddressSet | Chain | Dispatch)
+                    ]
                 if dangling:
                     indexes = {item.index for item in dangling}
                     missing |= {item for item in objects if getattr(item, "index", None) in indexes}
