@@ -7,8 +7,12 @@ from typing import cast
 from podvnet.fabric.arm import (
     flow_logs,
     internet_hosts,
+    load_balancer_intent,
+    nat_gateways,
     network_interfaces,
     network_security_groups,
+    public_ip_addresses,
+    public_ip_prefixes,
     route_tables,
     virtual_machines,
     virtual_networks,
@@ -16,8 +20,12 @@ from podvnet.fabric.arm import (
 from podvnet.fabric.arm.service_tag_prefixes import Meanings, group_with, meanings, table_with
 from podvnet.fabric.arm.world import (
     INTERNET_HOSTS,
+    LOAD_BALANCERS,
+    NAT_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PUBLIC_ADDRESSES,
+    PUBLIC_PREFIXES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
     VIRTUAL_MACHINES,
@@ -27,11 +35,22 @@ from podvnet.fabric.arm.world import (
 )
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
+from podvnet.model.load_balancer import LoadBalancer
+from podvnet.model.public_address import NatGateway, PublicAddress
 from podvnet.model.routing import RouteTable
 from podvnet.model.security import SecurityGroup
 
 IntentValue = (
-    VirtualNetwork | NetworkInterface | VirtualMachine | InternetHost | SecurityGroup | RouteTable | tuple[FlowLog, ...]
+    VirtualNetwork
+    | NetworkInterface
+    | VirtualMachine
+    | InternetHost
+    | SecurityGroup
+    | RouteTable
+    | PublicAddress
+    | NatGateway
+    | LoadBalancer
+    | tuple[FlowLog, ...]
 )
 
 
@@ -68,6 +87,10 @@ _READERS = {
     SECURITY_GROUPS: network_security_groups.intent_of,
     ROUTE_TABLES: route_tables.intent_of,
     NETWORK_WATCHERS: flow_logs.intent_of,
+    PUBLIC_PREFIXES: public_ip_prefixes.intent_of,
+    PUBLIC_ADDRESSES: public_ip_addresses.intent_of,
+    NAT_GATEWAYS: nat_gateways.intent_of,
+    LOAD_BALANCERS: load_balancer_intent.intent_of,
 }
 
 
@@ -95,5 +118,11 @@ def _place(intent: Intent, key: str, value: IntentValue) -> None:
             intent.security_groups[key] = value
         case RouteTable():
             intent.route_tables[key] = value
+        case PublicAddress():
+            intent.public_addresses[key] = value
+        case NatGateway():
+            intent.nat_gateways[key] = value
+        case LoadBalancer():
+            intent.load_balancers[key] = value
         case tuple():
             intent.flow_logs.update((log.id.key, log) for log in value)

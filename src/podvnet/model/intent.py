@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from podvnet.model.address import Address, Mac, Prefix
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.limits import FLOW_TIMEOUT, NIC_MTU
+from podvnet.model.load_balancer import LoadBalancer
+from podvnet.model.public_address import NatGateway, PublicAddress
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import Peering, RouteTable
 from podvnet.model.security import SecurityGroup
@@ -42,6 +44,9 @@ class IpConfiguration:
     Attributes:
         outbound: the public address that default outbound access gave it.
         groups: the application security groups it is a member of.
+        public: its own public address.
+        pools: the backend pools it is a member of.
+        nat_rules: the inbound NAT rules that lead to it.
     """
 
     name: str
@@ -49,6 +54,9 @@ class IpConfiguration:
     primary: bool = False
     outbound: Address | None = None
     groups: tuple[ResourceId, ...] = ()
+    public: ResourceId | None = None
+    pools: tuple[ResourceId, ...] = ()
+    nat_rules: tuple[ResourceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,11 @@ class InternetHost:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Everything there should be, by resource id key."""
+    """Everything there should be, by resource id key.
+
+    Attributes:
+        healthy: what probes have found, which is no resource: each probe, and the address of a member that answers it.
+    """
 
     virtual_networks: dict[str, VirtualNetwork] = field(default_factory=dict)
     nics: dict[str, NetworkInterface] = field(default_factory=dict)
@@ -118,6 +130,10 @@ class Intent:
     security_groups: dict[str, SecurityGroup] = field(default_factory=dict)
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
     flow_logs: dict[str, FlowLog] = field(default_factory=dict)
+    public_addresses: dict[str, PublicAddress] = field(default_factory=dict)
+    nat_gateways: dict[str, NatGateway] = field(default_factory=dict)
+    load_balancers: dict[str, LoadBalancer] = field(default_factory=dict)
+    healthy: frozenset[tuple[ResourceId, Address]] = frozenset()
 
     def subnet_of(self, nic: NetworkInterface) -> Subnet:
         """The subnet a NIC is in."""

@@ -30,6 +30,7 @@ class Subnet:
     security_group: ResourceId | None = None
     route_table: ResourceId | None = None
     service_endpoints: tuple[str, ...] = ()
+    nat_gateway: ResourceId | None = None
 
     def prefix_of(self, version: int) -> Prefix | None:
         """The prefix of IP ``version`` (4 or 6), or None."""

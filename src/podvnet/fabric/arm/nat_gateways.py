@@ -14,7 +14,8 @@ from podvnet.fabric.arm.public_ip_prefixes import refuse_change, zones_of
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import NAT_GATEWAYS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
 from podvnet.model import limits
-from podvnet.model.resource_id import ResourceId
+from podvnet.model.public_address import NatGateway
+from podvnet.model.resource_id import ResourceId, parse
 
 _IDLE = (4, 120)
 
@@ -79,6 +80,14 @@ class NatGateways:
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A gateway goes only when no subnet has it."""
         refuse_use(resource, world, "InUseNatGatewayCannotBeDeleted", "NAT gateway")
+
+
+def intent_of(document: Document) -> NatGateway:
+    """The gateway as the compilers see it."""
+    properties = document["properties"]
+    used = [*properties.get("publicIpAddresses", []), *properties.get("publicIpPrefixes", [])]
+    addresses = tuple(parse(each["id"]) for each in used)
+    return NatGateway(parse(document["id"]), addresses, 60 * properties["idleTimeoutInMinutes"])
 
 
 def _check_prefixes(properties: Fields, prefixes: list[Document], resource: ResourceId, world: World) -> None:

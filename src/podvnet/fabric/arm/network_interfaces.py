@@ -213,7 +213,10 @@ def intent_of(document: Document) -> NetworkInterface:
             address=address,
             primary=each["properties"]["primary"],
             outbound=ip_address(outbound) if outbound and each["properties"]["primary"] else None,
-            groups=tuple(parse(group["id"]) for group in each["properties"].get("applicationSecurityGroups", [])),
+            groups=_ids(each, "applicationSecurityGroups"),
+            public=linked(each["properties"], "publicIPAddress"),
+            pools=_ids(each, "loadBalancerBackendAddressPools"),
+            nat_rules=_ids(each, "loadBalancerInboundNatRules"),
         )
         for each in properties["ipConfigurations"]
         for address in addresses_of(each)
@@ -229,6 +232,10 @@ def intent_of(document: Document) -> NetworkInterface:
         ip_forwarding=properties["enableIPForwarding"],
         security_group=linked(properties, "networkSecurityGroup"),
     )
+
+
+def _ids(configuration: Document, key: str) -> tuple[ResourceId, ...]:
+    return tuple(parse(each["id"]) for each in configuration["properties"].get(key, []))
 
 
 def attach(document: Document, machine_id: str, *, primary: bool, outbound: str | None) -> Document:

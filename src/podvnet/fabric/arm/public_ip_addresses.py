@@ -7,7 +7,7 @@ by its prefix, a domain name label is unique in its region.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker, refuse_use
@@ -15,6 +15,7 @@ from podvnet.fabric.arm.public_ip_prefixes import free_run, ip_tags, refuse_chan
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
 from podvnet.model.arm_error import ArmError
+from podvnet.model.public_address import PublicAddress
 from podvnet.model.resource_id import ResourceId, parse
 
 _LABEL = re.compile(r"[a-z][a-z0-9-]{1,61}[a-z0-9]")
@@ -80,6 +81,13 @@ class PublicIpAddresses:
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """An address goes only when nothing uses it."""
         refuse_use(resource, world, "PublicIPAddressCannotBeDeleted", "Public IP address")
+
+
+def intent_of(document: Document) -> PublicAddress:
+    """The address as the compilers see it."""
+    properties = document["properties"]
+    name = properties.get("dnsSettings", {}).get("fqdn", "")
+    return PublicAddress(parse(document["id"]), ip_network(properties["ipAddress"]), name)
 
 
 def refuse_taken(fields: Fields, address: Document, user: ResourceId, world: World) -> None:

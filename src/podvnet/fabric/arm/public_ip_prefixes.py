@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import refuse_use
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import INTERNET_HOSTS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
 from podvnet.model.arm_error import ArmError
-from podvnet.model.resource_id import ResourceId
+from podvnet.model.public_address import PublicAddress
+from podvnet.model.resource_id import ResourceId, parse
 
 _SHORTEST, _LONGEST = 28, 31
 _DEFAULT_LENGTH = 28
@@ -63,6 +64,11 @@ class PublicIpPrefixes:
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A prefix goes only when no public address is of it and nothing uses it."""
         refuse_use(resource, world, "InUsePublicIpPrefixCannotBeDeleted", "Public IP prefix")
+
+
+def intent_of(document: Document) -> PublicAddress:
+    """The prefix as the compilers see it."""
+    return PublicAddress(parse(document["id"]), ip_network(document["properties"]["ipPrefix"]))
 
 
 def sku_of(body: Fields) -> Document:

@@ -178,6 +178,7 @@ def intent_of(document: Document) -> VirtualNetwork:
                 linked(each["properties"], "networkSecurityGroup"),
                 linked(each["properties"], "routeTable"),
                 tuple(endpoint["service"] for endpoint in each["properties"].get("serviceEndpoints", [])),
+                linked(each["properties"], "natGateway"),
             )
             for each in properties["subnets"]
         ),
