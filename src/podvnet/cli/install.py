@@ -1,7 +1,8 @@
 """``podvnet install`` and ``uninstall``: the plug-in on a VM.
 
 The order makes every half-way state safe: executables, then the agent, then, once the agent can serve, the conflist,
-which is what makes a runtime use it. Uninstalling goes the other way.
+which is what makes a runtime use it. Uninstalling goes the other way. From then on the agent withdraws the conflist
+while no pod can be attached and none is.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
+from podvnet.agent.conflist_gate import withdrawn
+from podvnet.cli import conflist as conflists
 from podvnet.cli.fabric import json_option
 from podvnet.cli.output import FailureError, print_json
 from podvnet.plugin.shim import best_shim, compiled_path
 
 PROGRAMS = ("azure-vnet", "azure-vnet-ipam")
-CONFLIST = "10-azure.conflist"
+NETAVARK = Path("/usr/local/libexec/netavark/azure-vnet")
+"""Where podman looks first for network drivers of netavark."""
 UNIT = Path("/etc/systemd/system/podvnet-agent.service")
+ENVIRONMENT = Path("/etc/podvnet/agent.env")
+"""Options of the agent as variables, read at its start."""
 RUN = Path("/run/podvnet")
 LOG = Path("/var/log/podvnet-agent.log")
 _READY_TIMEOUT = 60.0
@@ -40,8 +45,8 @@ Before=containerd.service crio.service kubelet.service
 
 [Service]
 Type=notify
-EnvironmentFile=-/etc/podvnet/agent.env
-ExecStart={python} -m podvnet agent
+EnvironmentFile=-{environment}
+ExecStart={python} -m podvnet agent --conflist {conflist}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
@@ -61,6 +66,13 @@ WantedBy=multi-user.target
 @click.option("--non-masquerade", multiple=True, help="A destination that sees pods' own addresses.")
 @click.option("--bin-dir", type=click.Path(path_type=Path), default=Path("/opt/cni/bin"), show_default=True)
 @click.option("--conf-dir", type=click.Path(path_type=Path), default=Path("/etc/cni/net.d"), show_default=True)
+@click.option(
+    "--plugins-from",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Link loopback, portmap and bandwidth from here into bin-dir: host ports and shaping. Debian: /usr/lib/cni.",
+)
+@click.option("--netavark", is_flag=True, help="Serve podman's netavark as well: its network driver azure-vnet.")
+@click.option("--docker", is_flag=True, help="Serve Docker as well: its network and IPAM driver azure-vnet.")
 @click.option("--no-agent", is_flag=True, help="Do not start the agent; it is run some other way.")
 @click.option("--unattended", is_flag=True, help="Keep a conflist that is there (what a VM runs at boot).")
 @json_option
@@ -71,6 +83,9 @@ def install(
     non_masquerade: tuple[str, ...],
     bin_dir: Path,
     conf_dir: Path,
+    plugins_from: Path | None,
+    netavark: bool,
+    docker: bool,
     no_agent: bool,
     unattended: bool,
     as_json: bool,
@@ -80,6 +95,7 @@ def install(
     \b
     Examples:
       podvnet install
+      podvnet install --plugins-from /usr/lib/cni
       podvnet install --mode tunnel --non-masquerade 198.51.100.0/24
     """  # noqa: D301
     _check_root(as_json=as_json)
@@ -88,17 +104,28 @@ def install(
             ipaddress.ip_network(text)
         except ValueError as problem:
             raise FailureError(f"{text!r} is not a prefix: {problem}", as_json=as_json) from None
+    target = conf_dir / conflists.NAME
+    aside = withdrawn(target)
     done = [f"{program} in {bin_dir}" for program in PROGRAMS]
     bin_dir.mkdir(parents=True, exist_ok=True)
     for program in PROGRAMS:
         _copy(best_shim(), bin_dir / program)
+    if plugins_from:
+        done += _link_reference(plugins_from, bin_dir, as_json=as_json)
+    if netavark:
+        NETAVARK.parent.mkdir(parents=True, exist_ok=True)
+        _copy(best_shim(), NETAVARK)
+        done.append(f"netavark's driver azure-vnet in {NETAVARK.parent}")
+    if docker:
+        done.append(_serve_docker())
     if not no_agent:
-        done.append(_start_agent(as_json=as_json))
+        done.append(_start_agent(target, as_json=as_json))
     conf_dir.mkdir(parents=True, exist_ok=True)
-    target = conf_dir / CONFLIST
-    if not (unattended and target.exists()):
-        conflist = _conflist(mode, name, vnet_prefix, non_masquerade, bin_dir)
+    # The agent may be moving it just now; wherever it is, it was there before or is there after.
+    if not (unattended and any(each.exists() for each in (aside, target, aside))):
+        conflist = conflists.conflist(mode, name, vnet_prefix, non_masquerade, bin_dir)
         _write(target, json.dumps(conflist, indent=2) + "\n")
+        aside.unlink(missing_ok=True)
         done.append(f"{target}: network {name!r}, mode {mode}")
     if as_json:
         print_json({"installed": done, "shim": "compiled" if compiled_path().exists() else "python"})
@@ -119,8 +146,10 @@ def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None
     from podvnet.agent.removal import NotEmptyError, remove_traces
 
     _check_root(as_json=as_json)
-    (conf_dir / CONFLIST).unlink(missing_ok=True)
+    target = conf_dir / conflists.NAME
+    target.unlink(missing_ok=True)
     _stop_agent()
+    withdrawn(target).unlink(missing_ok=True)
     try:
         removed = remove_traces(RUN, force=force)
     except NotEmptyError as error:
@@ -131,6 +160,8 @@ def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
     for program in PROGRAMS:
         (bin_dir / program).unlink(missing_ok=True)
+    conflists.unlink_reference(bin_dir)
+    NETAVARK.unlink(missing_ok=True)
     if as_json:
         print_json({"removed": removed})
         return
@@ -144,19 +175,12 @@ def _check_root(*, as_json: bool) -> None:
         raise FailureError("installing needs root", "run it with sudo", as_json=as_json)
 
 
-def _conflist(
-    mode: str, name: str, prefixes: tuple[str, ...], exceptions: tuple[str, ...], bin_dir: Path
-) -> dict[str, Any]:
-    plugin: dict[str, Any] = {"type": "azure-vnet", "mode": mode, "ipam": {"type": "azure-vnet-ipam"}}
-    if prefixes:
-        plugin["vnetCidrs"] = list(prefixes)
-    if exceptions:
-        plugin["nonMasquerade"] = list(exceptions)
-    plugins = [plugin]
-    if (bin_dir / "portmap").exists():
-        plugins.append({"type": "portmap", "capabilities": {"portMappings": True}, "snat": True})
-    # 1.0.0: the newest that containerd 1.6 and podman 4 understand.
-    return {"cniVersion": "1.0.0", "name": name, "plugins": plugins}
+def _link_reference(source: Path, bin_dir: Path, *, as_json: bool) -> list[str]:
+    try:
+        return conflists.link_reference(source, bin_dir)
+    except FileNotFoundError as error:
+        remedy = "apt-get install containernetworking-plugins"
+        raise FailureError(f"{error.filename} is not there", remedy, as_json=as_json) from None
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -173,19 +197,36 @@ def _write(target: Path, text: str) -> None:
     temporary.rename(target)
 
 
-def _start_agent(*, as_json: bool) -> str:
+def _environment() -> dict[str, str]:
+    """What the file of options says. systemd reads it by itself."""
+    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines() if ENVIRONMENT.exists() else []
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _serve_docker() -> str:
+    if _environment().get("PODVNET_DOCKER") != "1":
+        ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
+        text = ENVIRONMENT.read_text(encoding="utf-8") if ENVIRONMENT.exists() else ""
+        _write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}PODVNET_DOCKER=1\n")
+    return f"Docker's driver azure-vnet, by {ENVIRONMENT}"
+
+
+def _start_agent(conflist: Path, *, as_json: bool) -> str:
     if Path("/run/systemd/system").is_dir():
-        _write(UNIT, _UNIT_TEXT.format(python=sys.executable))
+        _write(UNIT, _UNIT_TEXT.format(python=sys.executable, environment=ENVIRONMENT, conflist=conflist))
         subprocess.run(["systemctl", "daemon-reload"], check=True)
-        started = subprocess.run(
-            ["systemctl", "enable", "--now", "podvnet-agent"], check=False, capture_output=True, text=True
-        )
-        if started.returncode != 0:
-            raise FailureError(
-                f"systemd did not start the agent: {started.stderr.strip()}",
-                "journalctl -u podvnet-agent",
-                as_json=as_json,
+        # One that runs is started anew: its options, or we, may be others by now.
+        for action in ("enable", "restart"):
+            started = subprocess.run(
+                ["systemctl", action, "podvnet-agent"], check=False, capture_output=True, text=True
             )
+            if started.returncode != 0:
+                raise FailureError(
+                    f"systemd did not {action} the agent: {started.stderr.strip()}",
+                    "journalctl -u podvnet-agent",
+                    as_json=as_json,
+                )
         return f"the agent as {UNIT}"
     _stop_agent()
     # The protocol of sd_notify, with us in systemd's place: the agent says when it can serve.
@@ -194,13 +235,13 @@ def _start_agent(*, as_json: bool) -> str:
         name = "@" + listener.getsockname()[1:].decode()
         with LOG.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "podvnet", "agent"],
+                [sys.executable, "-m", "podvnet", "agent", "--conflist", str(conflist)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 cwd="/",
-                env=os.environ | {"NOTIFY_SOCKET": name},
+                env=os.environ | _environment() | {"NOTIFY_SOCKET": name},
             )
         with contextlib.closing(_pidfd(process.pid)) as ended:
             ready, _, _ = select.select([listener.fileno(), ended.fileno()], [], [], _READY_TIMEOUT)

@@ -32,9 +32,9 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
         raise KernelError(ctypes.get_errno(), f"mount {kind or source} on {target}")
 
 
-def bind(source: str, target: str) -> None:
-    """Show ``source`` at ``target`` as well."""
-    _mount(source, target, None, _BIND, None)
+def bind(source: str, target: str, *, recursive: bool = False) -> None:
+    """Show ``source`` at ``target`` as well; with ``recursive`` what is mounted below it, too."""
+    _mount(source, target, None, _BIND | (_RECURSIVE if recursive else 0), None)
 
 
 def tmpfs(target: str, options: str = "mode=0755") -> None:

@@ -6,18 +6,20 @@ network and process namespaces; as anybody else a user namespace around them, wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-from podvnet.linux import mount, rtnetlink
+from podvnet.linux import control_group, mount, rtnetlink
 from podvnet.linux.error import KernelError
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
 from podvnet.model.kernel import LOOPBACK
 
 MARK = "PODVNET_SANDBOX"
 _STATE = "/run/podvnet-state"
+_CONTROL_GROUPS = "/sys/fs/cgroup"
 
 
 def inside() -> bool:
@@ -47,15 +49,33 @@ def furnish() -> None:
     mount.tmpfs("/run")
     for directory in ("/run/netns", "/run/lock", _STATE):
         Path(directory).mkdir()
+    _show_devices()
+    with NetlinkSocket(ROUTE) as netlink:
+        netlink.transact(rtnetlink.up(LOOPBACK))
+    os.environ[MARK] = "1"
+    os.environ["PODVNET_STATE"] = _STATE
+
+
+def _show_devices() -> None:
+    """Mount /sys anew, for the bubble's own interfaces; control groups stay in view, containers need them.
+
+    The old /sys goes where it can: runc looks at the mounts it covers as well.
+    """
+    kept = Path("/run/podvnet-control-groups")
+    containers = bool(control_group.hierarchies())
+    if containers:
+        kept.mkdir()
+        mount.bind(_CONTROL_GROUPS, str(kept), recursive=True)
+        mount.unmount("/sys")
     try:
         mount.sysfs()
     except KernelError:
         # A container's runtime may have covered parts of /sys; only some tools miss the right view.
         os.environ["PODVNET_SYSFS"] = "outer"
-    with NetlinkSocket(ROUTE) as netlink:
-        netlink.transact(rtnetlink.up(LOOPBACK))
-    os.environ[MARK] = "1"
-    os.environ["PODVNET_STATE"] = _STATE
+    if containers:
+        mount.bind(str(kept), _CONTROL_GROUPS, recursive=True)
+        mount.unmount(str(kept))
+        kept.rmdir()
 
 
 def run_as_init(argv: list[str]) -> int:
@@ -72,7 +92,20 @@ def run_as_init(argv: list[str]) -> int:
         ended, status = os.wait()
         if ended == child:
             code = os.waitstatus_to_exitcode(status)
+            _end_the_rest()
             return code if code >= 0 else 128 - code
+
+
+def _end_the_rest() -> None:
+    """End what is left in the bubble. Its control groups are the machine's, the only thing that would outlive it."""
+    if os.getpid() != 1 or not control_group.hierarchies():
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    control_group.remove_all()
 
 
 def obstacle() -> str:

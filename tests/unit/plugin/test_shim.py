@@ -399,3 +399,28 @@ def test_without_a_compiler_the_build_says_so_and_leaves_nothing(tmp_path: Path)
     assert "/bin/false made no shim" in done.stderr
     assert "the one in Python" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_netavark_is_served_by_the_same_program(shim: Path, agent: Agent) -> None:
+    environment = {"PODVNET_SOCKET": str(agent.path), "PODVNET_NETAVARK": "forged"}
+    done = subprocess.run(
+        [shim, "setup", "/proc/self/ns/net"], env=environment, input=b"{}", capture_output=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"{}", b"")
+    expected = {"PODVNET_PROGRAM": "azure-vnet", "PODVNET_NETAVARK": "setup", "CNI_NETNS": "/proc/self/ns/net"}
+    assert agent.requests == [(expected, b"{}")]
+    assert agent.inodes == [[Path("/proc/self/ns/net").stat().st_ino]]
+
+
+def test_netavark_is_told_about_the_program_without_an_agent(shim: Path) -> None:
+    done = subprocess.run([shim, "info"], env={}, input=b"", capture_output=True, check=True, timeout=30)
+    assert json.loads(done.stdout).keys() == {"version", "api_version"}
+    assert json.loads(done.stdout)["api_version"] == "1.0.0"
+
+
+def test_netavark_is_told_in_its_own_words_that_there_is_no_agent(shim: Path, tmp_path: Path) -> None:
+    environment = {"PODVNET_SOCKET": str(tmp_path / "agent.sock")}
+    done = subprocess.run([shim, "create"], env=environment, input=b"{}", capture_output=True, check=False, timeout=30)
+    assert done.returncode == 1
+    why = f"the podvnet agent at {tmp_path}/agent.sock does not answer: No such file or directory: {REMEDY}"
+    assert json.loads(done.stdout) == {"error": why}

@@ -4,7 +4,10 @@
  * the resident agent, waits, copies the answer to stdout and exits with the agent's code. The frame is described in
  * podvnet/plugin/frame.py; shim.py is this program's twin and tests/unit/plugin/test_shim.py runs against both.
  *
- * Only three things does it answer itself: VERSION, a person who runs it without CNI_COMMAND, and "no agent".
+ * netavark, podman's other network stack, starts it with a verb as its argument and is served the same way
+ * (podvnet/plugin/netavark.py).
+ *
+ * Only four things does it answer itself: VERSION, netavark's info, a person who runs it without either, and "no agent".
  * No heap: fixed buffers that cost nothing until touched. Start-up is the price of every pod, so it is linked statically.
  */
 #define _GNU_SOURCE
@@ -38,6 +41,7 @@ static char frame[4 + ENVIRONMENT_LIMIT + STDIN_LIMIT];
 static char reply[8 + REPLY_LIMIT];
 static char cni_version[16] = "1.1.0";
 static const char *command, *socket_path;
+static const char *verb; /* netavark's */
 extern char **environ;
 
 static int write_all(const char *data, size_t size) {
@@ -68,9 +72,11 @@ static _Noreturn void fail(int code, const char *details, const char *format, ..
     va_start(arguments, format);
     vsnprintf(msg, sizeof msg, format, arguments);
     va_end(arguments);
-    char *at = json + sprintf(json, "{\"cniVersion\":\"%s\",\"code\":%d,\"msg\":\"", cni_version, code);
+    char *at = json;
+    if (verb) at += sprintf(at, "{\"error\":\"");
+    else at += sprintf(at, "{\"cniVersion\":\"%s\",\"code\":%d,\"msg\":\"", cni_version, code);
     at += escape(at, msg);
-    at += sprintf(at, "\",\"details\":\"");
+    at += sprintf(at, verb ? ": " : "\",\"details\":\"");
     at += escape(at, details);
     at += sprintf(at, "\"}\n");
     write_all(json, (size_t)(at - json));
@@ -135,11 +141,15 @@ static uint32_t get_u32(const char *in) {
     return value;
 }
 
-static size_t build_frame(const char *program, int netns_errno, size_t input_size) {
+static size_t build_frame(const char *program, const char *netns_path, int netns_errno, size_t input_size) {
     size_t used = 4;
     for (char **variable = environ; *variable; variable++)
         if (!strncmp(*variable, "CNI_", 4)) used = put_string(used, *variable, "");
     used = put_string(used, "PODVNET_PROGRAM=", program);
+    if (verb) {
+        used = put_string(used, "PODVNET_NETAVARK=", verb);
+        used = put_string(used, "CNI_NETNS=", netns_path ? netns_path : "");
+    }
     if (netns_errno) {
         char number[12];
         sprintf(number, "%d", netns_errno);
@@ -212,6 +222,14 @@ int main(int argc, char **argv) {
     if (!socket_path || !*socket_path) socket_path = "/run/podvnet/agent.sock";
     signal(SIGPIPE, SIG_IGN);
 
+    if ((!command || !*command) && argc > 1) {
+        command = verb = argv[1];
+        netns_path = argc > 2 ? argv[2] : NULL;
+        if (!strcmp(verb, "info")) {
+            int n = sprintf(reply, "{\"version\":\"%s\",\"api_version\":\"1.0.0\"}\n", PODVNET_VERSION);
+            return !write_all(reply, (size_t)n);
+        }
+    }
     if (!command || !*command) {
         fprintf(stderr, "%s: CNI plug-in of podvnet %s\n", program, PODVNET_VERSION);
         fputs("CNI versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n", stderr);
@@ -229,7 +247,7 @@ int main(int argc, char **argv) {
 
     /* O_NONBLOCK: should the path be a FIFO, open must not wait for a writer. */
     int netns = netns_path && *netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    size_t frame_size = build_frame(program, netns < 0 && netns_path && *netns_path ? errno : 0, input_size);
+    size_t frame_size = build_frame(program, netns_path, netns < 0 && netns_path && *netns_path ? errno : 0, input_size);
     int agent = connect_agent();
     send_all(agent, frame, frame_size, netns);
     receive_all(agent, reply, 8);

@@ -77,6 +77,8 @@ def build_body(program: bytes, netns_errno: int, stdin: bytes) -> bytes:
     """Return the body of the request."""
     strings = [name + b"=" + value for name, value in posix.environ.items() if name.startswith(b"CNI_")]
     strings.append(b"PODVNET_PROGRAM=" + program)
+    if b"PODVNET_NETAVARK" in posix.environ and b"CNI_COMMAND" not in posix.environ:
+        strings.append(b"PODVNET_NETAVARK=" + posix.environ[b"PODVNET_NETAVARK"])
     if netns_errno:
         strings.append(b"PODVNET_NETNS_ERRNO=%d" % netns_errno)
     environment = b"".join(string + b"\0" for string in strings) + b"\0"
@@ -167,10 +169,27 @@ def serve(command: bytes, program: bytes, stdin: bytes) -> int:
     return code if code <= 255 else 1
 
 
+def render(failure: ShimError, version: bytes, verb: bytes) -> bytes:
+    """Return an error as the caller reads it: CNI's or, when there is a verb, netavark's."""
+    if verb:
+        return b'{"error":"%s: %s"}\n' % (escape(failure.msg), escape(failure.details))
+    text = b'{"cniVersion":"%s","code":%d,"msg":"%s","details":"%s"}\n'
+    return text % (version, failure.code, escape(failure.msg), escape(failure.details))
+
+
 def main() -> int:
     """Run, and return the exit code."""
     command = posix.environ.get(b"CNI_COMMAND")
-    program = sys.argv[0].encode(sys.getfilesystemencoding(), "surrogateescape").rpartition(b"/")[2]
+    words = [word.encode(sys.getfilesystemencoding(), "surrogateescape") for word in sys.argv]
+    program = words[0].rpartition(b"/")[2]
+    verb = b"" if command or len(words) < 2 else words[1]
+    if verb == b"info":
+        write_all(1, b'{"version":"' + VERSION + b'","api_version":"1.0.0"}\n')
+        return 0
+    if verb:  # netavark's way to say what CNI's runtimes say by variables
+        command = verb
+        posix.environ[b"PODVNET_NETAVARK"] = verb
+        posix.environ[b"CNI_NETNS"] = words[2] if len(words) > 2 else b""
     if not command:
         write_all(2, program + b": CNI plug-in of podvnet " + VERSION + b"\n")
         write_all(2, b"CNI versions supported: " + b", ".join(SUPPORTED) + b"\n")
@@ -191,8 +210,7 @@ def main() -> int:
             return 0
         return serve(command, program, stdin)
     except ShimError as failure:
-        text = b'{"cniVersion":"%s","code":%d,"msg":"%s","details":"%s"}\n'
-        write_all(1, text % (version, failure.code, escape(failure.msg), escape(failure.details)))
+        write_all(1, render(failure, version, verb))
         return 1
 
 
