@@ -1,0 +1,232 @@
+"""The namespace of Azure's services: their addresses, the links that packets come by, their firewalls.
+
+There is one link from the internet and one from each virtual network with a service endpoint. A packet that comes by
+the latter has its private source, and the link says which virtual network it is from: address spaces may overlap, so
+flows of each link have a conntrack zone of their own in their direction, and a mark that leads the replies back. Two
+flows that are alike but for the link would be one to the service's sockets; of the second one the kernel then changes
+the source's port, as it does whenever it translates addresses.
+
+A firewall lets a packet through to the service, which so sees its real source, or leads it to a responder beside the
+service that says no in the service's own words. It asks for the first packet of a flow only.
+
+Sources: as :mod:`podvnet.model.service`, and Azure document "Virtual network service endpoints".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, collapse_addresses, ip_interface
+
+from podvnet.model.intent import VirtualNetwork
+from podvnet.model.kernel import (
+    LOOPBACK,
+    Chain,
+    Dispatch,
+    InterfaceAddress,
+    KernelObject,
+    LinkUp,
+    Neighbour,
+    NetworkNamespace,
+    Program,
+    Route,
+    RoutingRule,
+    Ruleset,
+    Sysctl,
+    VethPair,
+    host_prefix,
+)
+from podvnet.model.service import Service, ServiceKind
+from podvnet.model.service_tag import ENDPOINT_TAGS
+from podvnet.plan import names
+from podvnet.plan.names import TABLE
+from podvnet.plan.routing_program import INTERNET_SIDE, NETWORK_SIDE
+
+REFUSAL_PORTS = {
+    (ServiceKind.STORAGE, False): 10443,
+    (ServiceKind.STORAGE, True): 10444,
+    (ServiceKind.SQL, False): 11433,
+    (ServiceKind.SQL, True): 11434,
+}
+"""Where responders listen, by kind and by whether a flow came by a service endpoint."""
+
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
+_SERVED = ", ".join(str(kind.port) for kind in ServiceKind)
+_RULESET = Ruleset(
+    (("inet", TABLE),),
+    f"""
+table inet {TABLE} {{
+	# by link: the zone and the mark of its flows, the firewalls as they are for it
+	map arrival {{ type iface_index : verdict; }}
+	map firewall {{ type iface_index : verdict; }}
+
+	chain arrive {{
+		type filter hook prerouting priority raw; policy accept;
+		iif vmap @arrival
+	}}
+	chain remember {{
+		type filter hook prerouting priority mangle; policy accept;
+		ct state new ct mark set meta mark
+	}}
+	chain decide {{
+		type nat hook prerouting priority dstnat; policy accept;
+		iif vmap @firewall
+	}}
+	chain served {{
+		type filter hook input priority filter; policy drop;
+		iif lo accept
+		ct state established accept
+		ct status dnat accept
+		tcp dport {{ {_SERVED} }} accept
+	}}
+	# that there is such a chain makes the kernel tell flows apart that are alike but for the link
+	chain tell_apart {{
+		type nat hook input priority 100; policy accept;
+	}}
+	chain reply {{
+		type route hook output priority mangle; policy accept;
+		meta mark set ct mark
+	}}
+}}
+""",
+)
+
+
+def uses_services(network: VirtualNetwork) -> bool:
+    """Tell whether a subnet has a service endpoint whose service has a stand-in."""
+    return any(service in ENDPOINT_TAGS for subnet in network.subnets for service in subnet.service_endpoints)
+
+
+def compile_services() -> Program:
+    """The services' namespace and its link to the internet."""
+    return {
+        names.SERVICES: frozenset(
+            {
+                NetworkNamespace(),
+                LinkUp(LOOPBACK),
+                Sysctl("ipv4/conf/all/rp_filter", "0"),
+                Sysctl("ipv4/conf/default/rp_filter", "0"),
+                Sysctl("ipv4/ip_forward", "0"),
+                _RULESET,
+                LinkUp(names.UPLINK_INDEX),
+                Neighbour(names.UPLINK_INDEX, INTERNET_SIDE[4], names.INTERNET_MAC),
+                Route(_EVERYWHERE, names.UPLINK_INDEX, INTERNET_SIDE[4]),
+            }
+        ),
+        names.INTERNET: frozenset(
+            {
+                Sysctl("ipv4/ip_forward", "1"),
+                VethPair(
+                    name=names.SERVICES_LINK,
+                    index=names.SERVICES_INDEX,
+                    mac=names.INTERNET_MAC,
+                    peer_namespace=names.SERVICES,
+                    peer_name=names.UPLINK,
+                    peer_index=names.UPLINK_INDEX,
+                    peer_mac=names.EDGE_MAC,
+                    alias="to Azure's services",
+                ),
+                Neighbour(names.SERVICES_INDEX, NETWORK_SIDE[4], names.EDGE_MAC),
+            }
+        ),
+    }
+
+
+def compile_addresses(services: tuple[Service, ...]) -> Program:
+    """The services' addresses, and whom of the internet they take by their firewalls."""
+    addresses = [address for service in services for address in service.addresses]
+    return {
+        names.SERVICES: frozenset(
+            {
+                *(InterfaceAddress(LOOPBACK, ip_interface(host_prefix(address))) for address in addresses),
+                *_firewalls(names.UPLINK_INDEX, _public_rules(services)),
+            }
+        ),
+        names.INTERNET: frozenset(
+            Route(host_prefix(address), names.SERVICES_INDEX, NETWORK_SIDE[4]) for address in addresses
+        ),
+    }
+
+
+def compile_services_link(network: VirtualNetwork) -> Program:
+    """The link from a virtual network to the services, and the way back by it."""
+    index, table = names.internet_link_index(network.number), names.services_table(network.number)
+    arrival = Chain(TABLE, f"arrival-{table}", f"\t\tmeta mark set {table} ct original zone set {table}\n")
+    return {
+        names.network_namespace(network.id): frozenset(
+            {
+                VethPair(
+                    name=names.SERVICES_LINK,
+                    index=names.SERVICES_INDEX,
+                    mac=names.EDGE_MAC,
+                    peer_namespace=names.SERVICES,
+                    peer_name=names.internet_link_name(network.number),
+                    peer_index=index,
+                    peer_mac=names.INTERNET_MAC,
+                    alias="to Azure's services",
+                ),
+                Neighbour(names.SERVICES_INDEX, INTERNET_SIDE[4], names.INTERNET_MAC),
+            }
+        ),
+        names.SERVICES: frozenset(
+            {
+                LinkUp(index),
+                Neighbour(index, NETWORK_SIDE[4], names.EDGE_MAC),
+                RoutingRule(4, table),
+                Route(_EVERYWHERE, index, NETWORK_SIDE[4], table),
+                arrival,
+                Dispatch(TABLE, "arrival", index, arrival.name),
+            }
+        ),
+    }
+
+
+def compile_firewalls(network: VirtualNetwork, services: tuple[Service, ...]) -> Program:
+    """Whom of a virtual network the services take by their firewalls."""
+    index = names.internet_link_index(network.number)
+    return {names.SERVICES: frozenset(_firewalls(index, _private_rules(network, services)))}
+
+
+def _firewalls(index: int, rules: Iterator[str]) -> tuple[KernelObject, ...]:
+    text = "".join(f"\t\t{rule}\n" for rule in rules)
+    chain = Chain(TABLE, f"firewall-{index}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", text)
+    return chain, Dispatch(TABLE, "firewall", index, chain.name)
+
+
+def _public_rules(services: tuple[Service, ...]) -> Iterator[str]:
+    for service in services:
+        spans = ", ".join(f"{first}-{last}" if first != last else f"{first}" for first, last in _merged(service))
+        yield from _rules(service, spans, by_endpoint=False)
+
+
+def _private_rules(network: VirtualNetwork, services: tuple[Service, ...]) -> Iterator[str]:
+    for service in services:
+        own = {
+            prefix
+            for subnet in network.subnets
+            if subnet.id in service.subnets and service.kind in subnet.service_endpoints
+            for prefix in subnet.prefixes
+            if isinstance(prefix, IPv4Network)
+        }
+        yield from _rules(service, ", ".join(map(str, collapse_addresses(own))), by_endpoint=True)
+
+
+def _rules(service: Service, sources: str, *, by_endpoint: bool) -> Iterator[str]:
+    if service.open and service.public_access:
+        return
+    to = f"ip daddr {{ {', '.join(map(str, service.addresses))} }}"
+    if sources and service.public_access:
+        yield f"{to} ip saddr {{ {sources} }} return"
+    yield f"{to} tcp dport {service.kind.port} dnat to :{REFUSAL_PORTS[service.kind, by_endpoint]}"
+
+
+def _merged(service: Service) -> Iterable[tuple[object, object]]:
+    """The spans of a service without overlaps, which a set of intervals may not have."""
+    merged: list[list[int]] = []
+    for first, last in sorted((int(first), int(last)) for first, last in service.spans):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1][1] = max(merged[-1][1], last)
+        else:
+            merged.append([first, last])
+    address = type(service.addresses[0])
+    return [(address(first), address(last)) for first, last in merged]
