@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
+from podvnet.cli.at_vm import at_vm, vm_option
 from podvnet.cli.fabric import json_option
 from podvnet.cli.output import FailureError, print_json, print_table
+from podvnet.cli.pod_ask import ask, asks, release
 from podvnet.cli.suggestion import Suggesting
 from podvnet.runtime import pod as pods
 from podvnet.runtime.chain import Chain, ChainError
@@ -18,32 +19,13 @@ CONF_DIR = Path("/etc/cni/net.d")
 BIN_DIRS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
 
 
-def _at_vm(name: str | None) -> None:
-    """Go on inside a VM of the fabric when one is named."""
-    if name is None:
-        return
-    from podvnet.cli.vm import inside
-
-    words = sys.argv[1:]
-    for position, word in enumerate(words):
-        if word == "--":
-            break
-        if word == "--vm":
-            del words[position : position + 2]
-            break
-        if word.startswith("--vm="):
-            del words[position]
-            break
-    argv = inside(name, [sys.executable, "-m", "podvnet", *words])
-    os.execvp(argv[0], argv)  # noqa: S606 - ourselves, inside the VM
-
-
-vm_option = click.option("--vm", help="The VM of the fabric; without it, this machine.")
-
-
 @click.group(cls=Suggesting)
 def pod() -> None:
     """Run pods through the CNI plug-in: on this machine, or on a VM of the fabric with --vm."""
+
+
+for _each in (ask, asks, release):
+    pod.add_command(_each)
 
 
 @pod.command(context_settings={"ignore_unknown_options": True})
@@ -60,7 +42,7 @@ def run(name: str, command: tuple[str, ...], vm: str | None, network: str, as_js
       podvnet pod run web --vm vm1
       podvnet pod run web --vm vm1 -- python3 -m http.server 80
     """  # noqa: D301
-    _at_vm(vm)
+    at_vm(vm)
     try:
         made = pods.run(name, Chain.load(CONF_DIR, BIN_DIRS, network))
     except (ChainError, FileNotFoundError, FileExistsError) as error:
@@ -80,7 +62,7 @@ def run(name: str, command: tuple[str, ...], vm: str | None, network: str, as_js
 @json_option
 def list_(vm: str | None, as_json: bool) -> None:
     """List the pods."""
-    _at_vm(vm)
+    at_vm(vm)
     found = pods.every()
     if as_json:
         print_json([{"name": each.name, "addresses": each.addresses, "network": each.network} for each in found])
@@ -98,7 +80,7 @@ def list_(vm: str | None, as_json: bool) -> None:
 @vm_option
 def exec_(name: str, command: tuple[str, ...], vm: str | None) -> None:
     """Run COMMAND (a shell when none is given) in the pod NAME."""
-    _at_vm(vm)
+    at_vm(vm)
     argv = pods.command(_find(name), list(command) or [os.environ.get("SHELL", "/bin/sh")])
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
 
@@ -109,7 +91,7 @@ def exec_(name: str, command: tuple[str, ...], vm: str | None) -> None:
 @json_option
 def delete(names: tuple[str, ...], vm: str | None, as_json: bool) -> None:
     """End the pods NAMES and give their addresses back."""
-    _at_vm(vm)
+    at_vm(vm)
     for name in names:
         found = _find(name)
         try:

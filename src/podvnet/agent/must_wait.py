@@ -1,0 +1,23 @@
+"""What an ADD is told that could be served later."""
+
+from __future__ import annotations
+
+from podvnet.plugin.error import CniError
+
+
+class MustWaitError(Exception):
+    """An ADD that could be served later.
+
+    Attributes:
+        seconds: until it is worth another try; 0 when only the platform's answer can help.
+        error: what to answer if time runs out.
+        growing: something is being written at the resource manager, which takes longer than one answer of the platform.
+        asking: what is waited for is no free address of the pool.
+    """
+
+    def __init__(self, seconds: float, error: CniError, *, growing: bool = False, asking: bool = False) -> None:
+        super().__init__(str(error))
+        self.seconds = seconds
+        self.error = error
+        self.growing = growing
+        self.asking = asking
