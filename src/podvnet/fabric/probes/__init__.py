@@ -1,0 +1,1 @@
+"""Health probes of load balancers: who is asked, when, how, and what is thought of them."""
