@@ -85,7 +85,8 @@ def test_result_of_the_first_versions_has_one_object_a_family(cni: Runtime, vers
     assert result["ip4"]["ip"].endswith("/24")
     assert result["ip4"]["gateway"] == "10.1.1.1"
     assert result["ip4"]["routes"] == [{"dst": "0.0.0.0/0", "gw": "10.1.1.1"}]
-    assert result["dns"] == {"nameservers": ["168.63.129.16"]}
+    assert result["dns"]["nameservers"] == ["168.63.129.16"]
+    assert [each.partition(".")[2] for each in result["dns"]["search"]] == ["bx.internal.cloudapp.net"]
 
 
 @pytest.mark.parametrize("version", VERSIONS[2:])

@@ -62,7 +62,7 @@ class Ledger:
         if found != (boot_id,):
             connection.executescript(
                 "BEGIN; DELETE FROM addresses; DELETE FROM withdrawn; DELETE FROM attachments;"
-                " DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
+                " DELETE FROM reserved; DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
             )
             connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))
         return connection
@@ -72,7 +72,8 @@ class Ledger:
         self._connection.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that the block changes, or, when it raises, nothing."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
@@ -110,6 +111,7 @@ class Ledger:
         within: Prefix | None,
         now: float,
         rest: float,
+        granted: Address | None = None,
     ) -> Attachment:
         """Take addresses and open a row in the state ``building``, or change nothing.
 
@@ -127,12 +129,13 @@ class Ledger:
             within: limits the choice, in its IP version, to a subnet.
             now: seconds since boot.
             rest: seconds that a released address is left alone.
+            granted: the one of the wanted that is reserved for this attachment.
 
         Raises:
             NoFreeAddressError: for one of the versions that are not optional.
             AddressNotToBeHadError: a wanted one.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "INSERT INTO attachments (network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod)"
                 " VALUES (?, ?, ?, 'building', ?, ?, ?, ?, ?, ?)",
@@ -143,7 +146,10 @@ class Ledger:
             for version in versions:
                 asked = next((address for address in wanted if address.version == version), None)
                 try:
-                    address = self._wanted(db, asked) if asked else self._oldest(db, version, within, now, rest)
+                    if asked:
+                        address = self._wanted(db, asked, granted)
+                    else:
+                        address = self._oldest(db, version, within, now, rest)
                 except NoFreeAddressError:
                     if version not in optional:
                         raise
@@ -172,7 +178,7 @@ class Ledger:
 
     def release(self, number: int, now: float | None) -> None:
         """Forget an attachment; its addresses rest from ``now`` on, or not at all when nobody ever used them (None)."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE addresses SET holder = NULL, released = coalesce(?, released) WHERE holder = ?", (now, number)
             )
@@ -182,7 +188,7 @@ class Ledger:
     def adopt(self, attachment: Attachment) -> None:
         """Enter an attachment that the kernel has and the ledger lost."""
         key = attachment.key
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO attachments"
                 " (number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod)"
@@ -206,7 +212,7 @@ class Ledger:
 
     def number_after(self, number: int) -> None:
         """Give attachments numbers above this one: links of a ledger that was lost may still be there."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             changed = db.execute(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'attachments'", (number,)
             ).rowcount
@@ -222,7 +228,7 @@ class Ledger:
         """
         entries = list(listed)
         self._versions = None
-        with self._transaction() as db:
+        with self.transaction() as db:
             before = {row[0] for row in db.execute("SELECT address FROM addresses WHERE listed")}
             db.execute("UPDATE addresses SET listed = 0")
             db.executemany(
@@ -249,25 +255,33 @@ class Ledger:
             " FROM addresses WHERE version = ?2 AND address NOT IN (SELECT address FROM withdrawn)",
             (now - rest, version),
         ).fetchone()
-        return PoolCount(*found)
+        total, held, resting, lost, withdrawn = found
+        # Counted from the few that are reserved, usually none, and not by asking of each address whether it is.
+        kept, rested = self._connection.execute(
+            "SELECT count(*), coalesce(sum(released > ?1), 0) FROM reserved CROSS JOIN addresses USING (address)"
+            " WHERE holder IS NULL AND version = ?2 AND address NOT IN (SELECT address FROM withdrawn)",
+            (now - rest, version),
+        ).fetchone()
+        return PoolCount(total, held + kept, resting - rested, lost, withdrawn)
 
     def usage(self, now: float, rest: float) -> tuple[frozenset[Address], frozenset[Address], frozenset[Address]]:
-        """The IPv4 addresses that are held, that rest, and that are withdrawn."""
+        """The IPv4 addresses that are held or reserved, that rest, and that are withdrawn."""
         query = "SELECT address FROM addresses WHERE version = 4 AND "
+        reserved = "address IN (SELECT address FROM reserved)"
         return (
-            self._addresses(query + "holder IS NOT NULL"),
-            self._addresses(query + "holder IS NULL AND released > ?", now - rest),
+            self._addresses(f"{query} (holder IS NOT NULL OR {reserved})"),
+            self._addresses(f"{query} holder IS NULL AND NOT {reserved} AND released > ?", now - rest),
             self._addresses("SELECT address FROM withdrawn"),
         )
 
     def withdraw(self, addresses: Iterable[Address]) -> None:
         """Give these to nobody any more, until the source has listed them no longer or :meth:`keep` is called."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany("INSERT OR IGNORE INTO withdrawn VALUES (?)", ((str(each),) for each in addresses))
 
     def keep(self, addresses: Iterable[Address]) -> None:
         """Take back what :meth:`withdraw` said of these."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany("DELETE FROM withdrawn WHERE address = ?", ((str(each),) for each in addresses))
 
     def versions(self) -> tuple[int, ...]:
@@ -285,10 +299,10 @@ class Ledger:
         return frozenset(ip_address(row[0]) for row in self._connection.execute(query, parameters))
 
     @staticmethod
-    def _wanted(db: sqlite3.Connection, address: Address) -> tuple[str, str, str]:
+    def _wanted(db: sqlite3.Connection, address: Address, granted: Address | None) -> tuple[str, str, str]:
         row = db.execute(
-            "SELECT address, interface, gateway, holder, listed FROM addresses"
-            " WHERE address = ? AND address NOT IN (SELECT address FROM withdrawn)",
+            "SELECT address, interface, gateway, holder, listed, address IN (SELECT address FROM reserved)"
+            " FROM addresses WHERE address = ? AND address NOT IN (SELECT address FROM withdrawn)",
             (str(address),),
         ).fetchone()
         if row is None or not row[4]:
@@ -296,6 +310,9 @@ class Ledger:
             raise AddressNotToBeHadError(msg)
         if row[3] is not None:
             msg = f"{address} is in use by another attachment"
+            raise AddressNotToBeHadError(msg)
+        if row[5] and address != granted:
+            msg = f"{address} is reserved for another pod"
             raise AddressNotToBeHadError(msg)
         return row[0], row[1], row[2]
 
@@ -307,6 +324,7 @@ class Ledger:
         found = db.execute(
             "SELECT address, interface, gateway, released FROM addresses"
             " WHERE holder IS NULL AND listed = 1 AND version = ? AND address NOT IN (SELECT address FROM withdrawn)"
+            " AND address NOT IN (SELECT address FROM reserved)"
             " ORDER BY released, position",  # in the index's order
             (version,),
         )

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS addresses (
 CREATE INDEX IF NOT EXISTS free ON addresses (version, listed, released, position) WHERE holder IS NULL;
 CREATE INDEX IF NOT EXISTS held ON addresses (holder) WHERE holder IS NOT NULL;
 CREATE TABLE IF NOT EXISTS withdrawn (address TEXT PRIMARY KEY) STRICT;  -- on their way out: given to nobody
+CREATE TABLE IF NOT EXISTS reserved (address TEXT PRIMARY KEY) STRICT;   -- one pod's, of the pool or not
 CREATE TABLE IF NOT EXISTS node (
     one INTEGER PRIMARY KEY CHECK (one = 1), nic_name TEXT NOT NULL, nic_index INTEGER NOT NULL, nic_mac TEXT NOT NULL,
     primaries TEXT NOT NULL, subnets TEXT NOT NULL, mtu INTEGER NOT NULL
@@ -78,7 +79,7 @@ class PoolCount:
 
     Attributes:
         total: addresses that are held or may be given out at some time.
-        held: by pods.
+        held: by pods, or reserved for one.
         resting: released too recently to be given out.
         lost: held, but the source names them no more.
         withdrawn: addresses, not part of the total, that are given to nobody because their removal has begun.

@@ -52,7 +52,7 @@ class OwnNic:
         try:
             self._resource = self._manager.put(self._nic, document, self._resource.etag)
         except RefusedError as error:
-            raise _sorted_out(error) from error
+            raise sorted_out(error) from error
         return read_pool(self._resource.document, str(self._nic))
 
 
@@ -66,7 +66,8 @@ def find(manager: ResourceManager, mac: Mac, *, block: bool) -> OwnNic:
     return OwnNic(manager, nic, resource, block=block)
 
 
-def _sorted_out(error: RefusedError) -> SourceError:
+def sorted_out(error: RefusedError) -> SourceError:
+    """A refusal of a write as the kind of error that those know who decide on writes."""
     kind: type[SourceError]
     if error.status == 412:
         kind = NicChangedError

@@ -12,15 +12,21 @@ import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
+from podvnet.agent.conflist_gate import ConflistGate
 from podvnet.agent.egress import Egress
 from podvnet.agent.enforcement import Enforcement
+from podvnet.agent.grant_store import GRANTS, GrantStore
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
+from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import GrowthSettings, PoolGrowth, Prospect
+from podvnet.agent.queries import Queries
 from podvnet.agent.reconcile import reconcile
+from podvnet.agent.reserved_addresses import ReservedAddresses
 from podvnet.agent.server import Server
 from podvnet.agent.source import Refresher, Source, SourceKind, pool_addresses
 from podvnet.agent.verbs import Standing, Verbs
@@ -37,7 +43,12 @@ from podvnet.plan.attachment_program import HOST
 from podvnet.plan.pool_target import Shape
 from podvnet.plugin.network_config import Environment
 
+if TYPE_CHECKING:
+    from podvnet.agent.docker.driver import Driver
+    from podvnet.agent.docker.front import Front
+
 RUN = Path("/run/podvnet")
+STATE = Path("/var/lib/podvnet")
 SOCKET = "agent.sock"
 LEDGER = "ledger.db"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -77,6 +88,9 @@ class Settings:
         pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP.
         enforce_groups: filter between pods of this VM by the security groups of its NIC.
         groups_interval: seconds between questions for their rules.
+        conflist: what is in its place only while pods can be attached, or are.
+        docker: the socket to serve Docker at; None: it is not served.
+        state: directory on disk for what outlives a reboot: Docker's networks, what is asked for pods.
     """
 
     run: Path = RUN
@@ -88,6 +102,9 @@ class Settings:
     pods_may_ask_platform: bool = False
     enforce_groups: bool = False
     groups_interval: float = 30.0
+    conflist: Path | None = None
+    docker: Path | None = None
+    state: Path = STATE
 
 
 class Agent:
@@ -111,7 +128,9 @@ class Agent:
         self._enforcement = self._enforcer(settings) if settings.enforce_groups else None
         self._standing = Standing()
         self._refresher = Refresher(settings.source, self._delivered, settings.interval)
-        self._growth = self._grower(settings) if settings.source.kind is SourceKind.ARM else None
+        by_arm = settings.source.kind is SourceKind.ARM
+        self._growth = self._grower(settings) if by_arm else None
+        self._grants = self._granter(settings) if by_arm else None
         self._verbs = Verbs(
             self._executor,
             self._ledger,
@@ -124,9 +143,16 @@ class Agent:
             refresh=self._refresher.ask_now,
             prospect=self._growth.prospect if self._growth else Prospect,
             enforcement=self._enforcement,
+            grants=self._grants,
         )
         settled = self._growth.consider if self._growth else _nothing_to_do
-        self._server = Server(settings.run / SOCKET, self._verbs, self._report, settled)
+        queries = Queries(self._report, self._grants)
+        self._server = Server(settings.run / SOCKET, self._verbs, queries.answer, settled)
+        self._docker: Driver | None = None
+        self._docker_front: Front | None = None
+        if settings.docker:
+            self._docker, self._docker_front = self._docker_served(settings.docker)
+        self._gate = ConflistGate(settings.conflist)
         self._inventory: Inventory | None = None
         self._lost: frozenset[Address] = frozenset()
 
@@ -140,11 +166,16 @@ class Agent:
         if remembered is not None:
             # The platform may be silent just now; pods that run must be served all the same.
             self._stand(remembered)
+        self._follow()
         self._refresher.start()
         if self._growth:
             self._growth.start(self._server.submit, self._server.pool_changed)
+        if self._grants:
+            self._grants.start(self._server.submit, self._server.pool_changed)
         if self._enforcement:
             self._enforcement.start(self._server.submit)
+        if self._docker_front:
+            self._docker_front.start()
         # What lives now lives long: the collector need not look at it again, and never in the middle of an ADD.
         gc.collect()
         gc.freeze()
@@ -154,8 +185,13 @@ class Agent:
             self._server.run()
         finally:
             self._refresher.stop()
+            if self._docker_front:
+                self._docker_front.stop()
+            self._gate.follow("the agent was told to stop", len(self._ledger.rows()))
             if self._growth:
                 self._growth.stop()
+            if self._grants:
+                self._grants.stop()
             if self._enforcement:
                 self._enforcement.stop()
             self._reaper.stop()
@@ -183,9 +219,16 @@ class Agent:
             nic = answer.primary_nic()
             # The pool grows in IPv4 only.
             listed = frozenset(each for each in nic.secondary_addresses() if each.version == 4)
-            if self._growth.listed(nic.mac, listed):
+            grown = self._growth.listed(nic.mac, listed)
+            if (self._grants is None or self._grants.listed(listed)) and grown:
                 self._refresher.calm()
+        self._follow()
         self._server.pool_changed()
+
+    def _follow(self) -> None:
+        """Let the conflist say what STATUS does."""
+        obstacle = self._verbs.obstacle()
+        self._gate.follow(obstacle.msg if obstacle else "", len(self._ledger.rows()))
 
     def _tell_lost(self) -> None:
         """Name the pods whose address the NIC has no more; each is named once."""
@@ -221,6 +264,10 @@ class Agent:
             if bridge_present(self._executor) or any(bridged for *_, bridged in self._ledger.networks()):
                 ensure_bridge(self._executor, node, self._settings.bridge)
             reconcile(self._ledger, self._wiring, node)
+            if self._grants:
+                self._grants.stand(node.nic_mac, {row.attachment.key for row in self._ledger.rows()})
+            if self._docker:
+                self._docker.stand(node)
             if self._enforcement:
                 self._enforcement.stand(node.nic_mac, emptied=emptied)
         except (KernelError, RulesetError) as error:
@@ -292,6 +339,21 @@ class Agent:
             look=self._refresher.ask_often,
         )
 
+    def _granter(self, settings: Settings) -> PodGrants:
+        from podvnet.agent.grant_nic import find  # noqa: PLC0415 - as above
+        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+
+        # A manager of its own, as each thread that asks has.
+        growth = settings.growth
+        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
+        return PodGrants(
+            GrantStore(settings.state / GRANTS),
+            ReservedAddresses(self._ledger),
+            settings.rest,
+            connect=lambda mac: find(manager, mac),
+            look=self._refresher.ask_often,
+        )
+
     def _enforcer(self, settings: Settings) -> Enforcement:
         from podvnet.agent.group_source import GroupSource  # noqa: PLC0415 - as above
         from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
@@ -300,6 +362,17 @@ class Agent:
         growth = settings.growth
         manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
         return Enforcement(self._executor, self._ledger, GroupSource(manager).read, settings.groups_interval)
+
+    def _docker_served(self, socket_path: Path) -> tuple[Driver, Front]:
+        from podvnet.agent.docker import forwarding  # noqa: PLC0415 - who does not serve Docker need not pay for it
+        from podvnet.agent.docker.driver import Driver  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.front import Front  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.network_driver import Parts  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.networks import FILE, Networks  # noqa: PLC0415 - the same
+
+        parts = Parts(self._ledger, self._wiring, forwarding.admit)
+        driver = Driver(parts, Networks(self._settings.state / FILE), self._standing, self._settings.rest)
+        return driver, Front(socket_path, driver, self._server.submit)
 
     def _look_again(self) -> None:
         self._refresher.ask_now()

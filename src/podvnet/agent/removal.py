@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from podvnet.agent.docker import forwarding
 from podvnet.agent.node import bridge_present, forget_way6, remove_bridge
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
 from podvnet.linux.executor import Executor
 from podvnet.linux.reaper import GROUP
 from podvnet.model.attachment import LINK_PREFIX
 from podvnet.plan.attachment_program import HOST
+from podvnet.plan.docker_ruleset import TABLE as DOCKER_TABLE
 from podvnet.plan.node_ruleset import TABLE
 
 
@@ -46,7 +48,8 @@ def remove_traces(run: Path, *, force: bool) -> list[str]:
             removed.append("the software bridge")
         forget_way6(executor)
         with namespace.entered(door.descriptor):
-            ruleset.remove(tuple((family, TABLE) for family in ("inet", "arp", "bridge")))
+            ruleset.remove((*((family, TABLE) for family in ("inet", "arp", "bridge")), ("inet", DOCKER_TABLE)))
+            forwarding.forget()
         removed.append("the nftables tables")
     finally:
         executor.close()

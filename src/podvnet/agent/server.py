@@ -22,14 +22,16 @@ from pathlib import Path
 
 import structlog
 
-from podvnet.agent.verbs import MustWaitError, Verbs, key_of
+from podvnet.agent.must_wait import MustWaitError
+from podvnet.agent.verbs import Verbs, key_of
 from podvnet.model.attachment import AttachmentKey
+from podvnet.plugin import netavark
 from podvnet.plugin.error import CniError, Code
 from podvnet.plugin.frame import RequestBuffer, decode_request, encode_reply
 from podvnet.plugin.request import Command, Request, parse_request
 
 QUERY = "PODVNET_QUERY"
-"""A request with this variable asks how the agent stands. The shim forwards no such variable from a runtime."""
+"""A request with this variable asks something of the agent itself. The shim forwards no such variable of a runtime."""
 
 _CHUNK = 65536
 _PATIENCE = 5.0
@@ -45,12 +47,13 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One caller. ``arrival`` orders callers."""
+    """One caller. ``arrival`` orders callers; ``netavark`` is the verb of one that speaks netavark's protocol."""
 
     socket: socket.socket
     arrival: int
     buffer: RequestBuffer = field(default_factory=RequestBuffer)
     descriptors: list[int] = field(default_factory=list)
+    netavark: str = ""
 
     def close(self) -> None:
         """Close the connection and what came with it."""
@@ -73,7 +76,10 @@ class Connection:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """An ADD that stepped aside. ``answers`` is how often the platform had answered by then."""
+    """An ADD that stepped aside.
+
+    ``answers`` is how often the platform had answered by then; ``asking`` that it waits for no address of the pool.
+    """
 
     connection: Connection
     request: Request
@@ -81,6 +87,7 @@ class Waiting:
     retry_at: float
     deadline: float
     answers: int
+    asking: bool
 
 
 class Server:
@@ -89,13 +96,15 @@ class Server:
     Args:
         path: of the socket; only root may open it.
         verbs: serve the requests.
-        report: says how the agent stands, for requests with the variable :data:`QUERY`.
-        settled: called after requests were answered or tasks run, with how many ADDs wait.
+        queries: answers requests with the variable :data:`QUERY`, from its value and stdin; may raise ``CniError``.
+        settled: called after requests were answered or tasks run, with how many ADDs wait for an address.
     """
 
-    def __init__(self, path: Path, verbs: Verbs, report: Callable[[], bytes], settled: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, verbs: Verbs, queries: Callable[[str, bytes], bytes], settled: Callable[[int], None]
+    ) -> None:
         self._path = path
-        self._report = report
+        self._queries = queries
         self._settled = settled
         self._verbs = verbs
         self._selector = selectors.DefaultSelector()
@@ -148,7 +157,7 @@ class Server:
                     self._begin(connection, body)
                 self._retry(everyone=False)
                 if busy:
-                    self._settled(len(self._waiting))
+                    self._settled(sum(not each.asking for each in self._waiting))
         finally:
             self._close()
 
@@ -211,7 +220,9 @@ class Server:
         self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
-        self._waiting = [each for each in self._waiting if each.connection is not connection]
+        for each in [each for each in self._waiting if each.connection is connection]:
+            self._waiting.remove(each)
+            self._verbs.abandon(each.request)
         if connection in self._open:
             self._open.discard(connection)
             self._selector.unregister(connection.socket)
@@ -230,8 +241,14 @@ class Server:
         try:
             environment, stdin = decode_request(body)
             if QUERY in environment:
-                self._answer(connection, 0, self._report())
+                self._answer(connection, 0, self._queries(environment[QUERY], stdin))
                 return
+            connection.netavark = environment.get(netavark.VARIABLE, "")
+            if connection.netavark == "create":
+                self._answer(connection, 0, netavark.create(stdin))
+                return
+            if connection.netavark:
+                environment, stdin = netavark.as_cni(environment, stdin)
             request = parse_request(environment, stdin)
         except CniError as error:
             self._answer(connection, 1, error.render())
@@ -257,10 +274,14 @@ class Server:
             return
         except CniError as error:
             _log.info("refused", command=request.command, key=str(key), code=int(error.code), reason=error.msg)
+            if adding:
+                self._verbs.abandon(request)
             self._answer(connection, 1, error.render(request.config.cni_version))
             return
         except Exception:  # noqa: BLE001 - the runtime is told, the log has the traceback, the agent lives on
             _log.exception("bug", command=request.command, key=str(key))
+            if adding:
+                self._verbs.abandon(request)
             bug = CniError(
                 Code.INTERNAL, f"{request.command} of {key} failed by a bug in the agent", "see the agent's log"
             )
@@ -290,13 +311,14 @@ class Server:
         patience = _LONGEST_WAIT if wait.seconds else _GROWTH_PATIENCE if wait.growing else _PATIENCE
         deadline = waiting.deadline if waiting else now + patience
         if now >= deadline or (answered and not wait.seconds and not wait.growing):
+            self._verbs.abandon(request)
             self._answer(connection, 1, wait.error.render(request.config.cni_version))
             return
         if waiting is None and wait.error.code is Code.POOL_EXHAUSTED:
             self._verbs.ask_platform()  # once: its answer is a reason to try again
         retry_at = now + wait.seconds if wait.seconds else deadline
         answers = waiting.answers if waiting else self._answers
-        self._waiting.append(Waiting(connection, request, wait.error, retry_at, deadline, answers))
+        self._waiting.append(Waiting(connection, request, wait.error, retry_at, deadline, answers, wait.asking))
 
     def _retry(self, *, everyone: bool) -> None:
         now = time.monotonic()
@@ -307,6 +329,7 @@ class Server:
         self._waiting = []
         for each in due:
             if each.connection.hung_up():
+                self._verbs.abandon(each.request)
                 self._forget(each.connection)
             else:
                 self._serve(each.connection, each.request, each)
@@ -324,6 +347,8 @@ class Server:
     def _answer(self, connection: Connection, code: int, output: bytes) -> bool:
         """Send a reply and hang up; tell whether it was taken."""
         delivered = True
+        if connection.netavark:
+            output = netavark.reply(connection.netavark, code, output)
         try:
             connection.socket.settimeout(_SEND_TIMEOUT)
             connection.socket.sendall(encode_reply(code, output))

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 import structlog
 
@@ -19,14 +20,17 @@ from podvnet.agent.egress import Egress
 from podvnet.agent.enforcement import Enforcement
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.ledger_record import AddressNotToBeHadError, NoFreeAddressError, PoolCount, Row, State
+from podvnet.agent.must_wait import MustWaitError
 from podvnet.agent.node import ensure_bridge
+from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import Prospect
+from podvnet.agent.vm_resolver import VmResolver
 from podvnet.agent.wiring import Wiring
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
-from podvnet.model.address import WIRESERVER_ADDRESS, Address, derived_mac, disjoint
+from podvnet.model.address import Address, derived_mac, disjoint
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
 from podvnet.plan.attachment_program import EVERYWHERE, host_mac
 from podvnet.plugin.error import CniError, Code
@@ -38,22 +42,6 @@ _log = structlog.get_logger()
 
 _POD_OUI = bytes.fromhex("02")
 _MORE_ADDRESSES = "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM"
-
-
-class MustWaitError(Exception):
-    """An ADD that could be served later.
-
-    Attributes:
-        seconds: until it is worth another try; 0 when only the platform's answer can help.
-        error: what to answer if time runs out.
-        growing: the pool is being enlarged, which takes longer than one answer of the platform.
-    """
-
-    def __init__(self, seconds: float, error: CniError, *, growing: bool = False) -> None:
-        super().__init__(str(error))
-        self.seconds = seconds
-        self.error = error
-        self.growing = growing
 
 
 @dataclass(slots=True)
@@ -77,6 +65,7 @@ class Verbs:
         refresh: asks the platform for its list as soon as possible.
         prospect: tells whether the pool may grow by itself.
         enforcement: filters between pods of this VM, if anything does.
+        grants: carries out what is asked for pods, if anything does.
     """
 
     def __init__(
@@ -93,6 +82,7 @@ class Verbs:
         refresh: Callable[[], None],
         prospect: Callable[[], Prospect] = Prospect,
         enforcement: Enforcement | None = None,
+        grants: PodGrants | None = None,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
@@ -105,6 +95,8 @@ class Verbs:
         self.ask_platform = refresh
         self._prospect = prospect
         self._enforcement = enforcement
+        self._grants = grants
+        self._resolver = VmResolver()
         self._own = namespace.own_identity()
         self._bridged = False
 
@@ -130,6 +122,11 @@ class Verbs:
                 pass  # the shim answers it
         return b""
 
+    def abandon(self, request: Request) -> None:
+        """An ADD has failed for good: nothing that was asked for it is left, or will be."""
+        if self._grants:
+            self._grants.abandon(key_of(request))
+
     # -- ADD
 
     def _add(self, request: Request, sandbox: int | None) -> bytes:
@@ -149,7 +146,7 @@ class Verbs:
         try:
             if not ipam_only:
                 self._wiring.build(attachment, descriptor)
-            result = _merged(request, _result(attachment, request, ipam_only=ipam_only))
+            result = _merged(request, _result(attachment, request, self._resolver.current(), ipam_only=ipam_only))
             answer = render(result, request.config.cni_version)
         except KernelError as error:
             self._ledger.release(attachment.number, None)
@@ -160,6 +157,8 @@ class Verbs:
             self._ledger.release(attachment.number, None)
             raise
         self._ledger.publish(attachment.number, result.to_json())
+        if self._grants:
+            self._grants.confirm(key)
         return answer
 
     def _again(self, row: Row, sandbox: int, request: Request) -> bytes | None:
@@ -172,7 +171,11 @@ class Verbs:
         )
         if whole:
             # What ADD answered is not known of an adopted one; it is what it would answer now.
-            result = Result.from_json(row.result) if row.result else _merged(request, _result(row.attachment, request))
+            result = (
+                Result.from_json(row.result)
+                if row.result
+                else _merged(request, _result(row.attachment, request, self._resolver.current()))
+            )
             self._ledger.publish(row.attachment.number, result.to_json())
             return render(result, request.config.cni_version)
         _log.info("attachment_replaced", key=str(row.attachment.key), state=row.state)
@@ -218,7 +221,7 @@ class Verbs:
 
     def _allocate(self, request: Request, key: AttachmentKey, node: Node, sandbox: int) -> Attachment:
         config = request.config
-        wanted, within = request.wanted_addresses, config.ipam.subnet
+        within = config.ipam.subnet
         if within is not None and all(disjoint([within, subnet]) is None for subnet in node.subnets):
             raise CniError(
                 Code.INVALID_CONFIG,
@@ -226,6 +229,7 @@ class Verbs:
                 "leave ipam.subnet out",
             )
         try:
+            wanted, granted = self._wanted(request, key, node)
             versions, optional = self._versions(config.ipam.ipv6, node, wanted)
             return self._ledger.begin(
                 key,
@@ -234,13 +238,14 @@ class Verbs:
                 mtu=min(config.mtu or node.mtu, node.mtu),
                 sandbox=request.netns_path,
                 sandbox_id=_identity_text(sandbox),
-                pod=f"{request.pod_namespace}/{request.pod_name}" if request.pod_name else "",
+                pod=request.pod,
                 versions=versions,
                 optional=optional,
                 wanted=wanted,
                 within=within,
                 now=time.monotonic(),
                 rest=self._rest,
+                granted=granted,
             )
         except NoFreeAddressError as error:
             version = error.version
@@ -258,6 +263,23 @@ class Verbs:
             raise CniError(
                 Code.INVALID_CONFIG, f"the address asked for cannot be had: {error}", "ask for another, or for none"
             ) from None
+
+    def _wanted(self, request: Request, key: AttachmentKey, node: Node) -> tuple[tuple[Address, ...], Address | None]:
+        """The addresses to give a pod, and the one of them that is reserved for it with all that is asked for it."""
+        wanted = request.wanted_addresses
+        if self._grants is None:
+            if request.ask is not None:
+                raise CniError(
+                    Code.UNSUPPORTED_FIELD,
+                    f"{', '.join(request.ask.values())} of a pod: this VM's agent asks nothing of the resource manager",
+                    "run the agent with --pool-source arm, or leave it out",
+                )
+            return wanted, None
+        fixed = next((each for each in wanted if isinstance(each, IPv4Address)), None)
+        granted = self._grants.admit(request.ask, key, request.pod, node, fixed)
+        if granted is None:
+            return wanted, None
+        return (granted, *(each for each in wanted if each.version == 6)), granted
 
     def _versions(self, ipv6: Ipv6, node: Node, wanted: tuple[Address, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The IP versions to give a pod, and those of them that it can do without."""
@@ -294,6 +316,8 @@ class Verbs:
         """Take an attachment down; tell whether there was one."""
         row = self._ledger.find(key)
         if row is None:
+            if self._grants:
+                self._grants.release(key)  # of an ADD that waits
             # Before the VM is known nothing has been adopted yet, and what is deleted now must not be later.
             return self._standing.node is None and self._wiring.take_down_unknown(key)
         self._remove(row, sandbox if _is_of(row, sandbox) else None)
@@ -308,6 +332,8 @@ class Verbs:
             except KernelError as error:
                 raise _kernel_refused(error, row.attachment.key) from error
         self._ledger.release(number, time.monotonic())
+        if self._grants:
+            self._grants.release(row.attachment.key)
 
     # -- CHECK, GC, STATUS
 
@@ -365,6 +391,14 @@ class Verbs:
                 _advice(prospect),
             )
 
+    def obstacle(self) -> CniError | None:
+        """What STATUS says against attaching pods, if anything."""
+        try:
+            self._status()
+        except CniError as error:
+            return error
+        return None
+
     def _ready(self) -> Node:
         if self._standing.node is None:
             not_ready = CniError(Code.TRY_AGAIN, f"cannot attach yet: {self._standing.reason}", self._standing.remedy)
@@ -377,8 +411,8 @@ def key_of(request: Request) -> AttachmentKey:
     return AttachmentKey(request.config.name, request.container_id, request.ifname)
 
 
-def _result(attachment: Attachment, request: Request, *, ipam_only: bool = False) -> Result:
-    dns = request.config.dns if request.config.dns != Dns() else Dns(nameservers=(str(WIRESERVER_ADDRESS),))
+def _result(attachment: Attachment, request: Request, own: Dns, *, ipam_only: bool = False) -> Result:
+    dns = own if request.config.dns == Dns() else request.config.dns
     pairs = list(zip(attachment.addresses, attachment.gateways, strict=True))
     routes = tuple(Route(dst=EVERYWHERE[each.version], gw=gateway) for each, gateway in pairs)
     if ipam_only:

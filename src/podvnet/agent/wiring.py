@@ -11,7 +11,7 @@ import itertools
 import sys
 from ipaddress import ip_address, ip_interface
 
-from podvnet.linux import namespace, rtnetlink, rtnetlink_dump
+from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor, write_sysctl
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
@@ -21,19 +21,31 @@ from podvnet.linux.rtnetlink_dump import Link
 from podvnet.model.address import Address, Mac
 from podvnet.model.attachment import (
     LINK_PREFIX,
+    OFFER_PREFIX,
     Attachment,
     AttachmentKey,
     is_pods_index,
     number_of,
     read_label,
 )
-from podvnet.model.kernel import Element, KernelObject, Neighbour, Step, Sysctl
-from podvnet.plan.attachment_program import HOST, POD, attach_steps, guard, host_side, pod_side, way_by_bridge
+from podvnet.model.kernel import Element, KernelObject, Neighbour, Ruleset, Step, Sysctl
+from podvnet.plan.attachment_program import (
+    HOST,
+    POD,
+    attach_steps,
+    guard,
+    host_side,
+    offer_steps,
+    pod_side,
+    way_by_bridge,
+)
 from podvnet.plan.node_ruleset import TABLE
 
 _GUARDS = (
     ("inet", "sources4"),
     ("inet", "sources6"),
+    ("inet", "solicitors6"),
+    ("inet", "autoconfigured"),
     ("inet", "pods4"),
     ("inet", "pods6"),
     ("arp", "sources4"),
@@ -74,6 +86,31 @@ class Wiring:
                     if not tries_left or not self._make_way(error, attachment.key.ifname, sandbox):
                         raise
         self._executor.door(HOST).route.transact([rtnetlink.synchronise(attachment.link_index)])
+
+    def offer(self, attachment: Attachment) -> None:
+        """Make an attachment whose container end an engine is to take; wholly or not at all.
+
+        Raises:
+            KernelError: what was refused.
+        """
+        self._executor.apply(offer_steps(attachment))
+
+    def write_table(self, name: str, rules: Ruleset | None) -> None:
+        """Put rules in the place of a table ``inet``, in one transaction; without rules it goes.
+
+        Raises:
+            RulesetError: the kernel refused; what was there stays.
+        """
+        with namespace.entered(self._executor.door(HOST).descriptor):
+            if rules is None:
+                ruleset.remove((("inet", name),))
+            else:
+                ruleset.replace(rules.tables, rules.text, rules.marker)
+
+    def offers(self) -> frozenset[str]:
+        """The names of container ends that lie in the VM's namespace: not taken yet, or given back."""
+        seen = rtnetlink_dump.links(self._executor.door(HOST).route)
+        return frozenset(link.name for link in seen if link.name.startswith(OFFER_PREFIX))
 
     def _make_way(self, error: KernelError, name: str, sandbox: int) -> bool:
         """Remove what an attachment met in a pod, if that is ours to remove; tell whether another try is worth it."""

@@ -37,7 +37,7 @@ def read_pool(document: Document, source: str) -> NicPool:
             properties = each["properties"]
             if properties.get("primary") or properties.get("privateIPAddressVersion", "IPv4") != "IPv4":
                 continue
-            found.append(PoolConfiguration(each["name"], _addresses(properties), each["name"].startswith(OWN)))
+            found.append(PoolConfiguration(each["name"], read_addresses(properties), each["name"].startswith(OWN)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise bad_document(source, f"{type(error).__name__}: {error}") from error
     return NicPool(tuple(found), len(every) - len(found))
@@ -78,7 +78,8 @@ def changed(document: Document, add: int, remove: Collection[str], *, block: boo
     return document | {"properties": properties | {"ipConfigurations": staying + fresh}}
 
 
-def _addresses(properties: Document) -> tuple[Address, ...]:
+def read_addresses(properties: Document) -> tuple[Address, ...]:
+    """The addresses of an ip-configuration: one, or the sixteen of a block."""
     text = properties["privateIPAddress"]
     length = properties.get("privateIPAddressPrefixLength")
     if length and "/" not in text:

@@ -46,6 +46,8 @@ _CODE_REMEDIES = {
     "SubnetIsFull": "free addresses of the subnet, or move the VM to a larger one",
     "PrivateIPAddressCountLimitReached": "run fewer pods on this VM",
 }
+_UNDER_WAY = frozenset({"Creating", "Updating", "Deleting", "Accepted"})
+_FAILED = frozenset({"Failed", "Canceled"})
 _PASSING = frozenset({408, 409, 412, 429})
 """Statuses of refusals that the same request, or one made anew, need not meet again."""
 
@@ -131,6 +133,39 @@ class ResourceManager:
             HttpRequest("PUT", self._url(resource), params={"api-version": version}, headers=headers, json=document)
         )
 
+    def delete(self, resource: ResourceId, version: str = NETWORK_VERSION) -> None:
+        """Delete a resource, and wait until it is gone; one that is not there is no error.
+
+        Raises:
+            SourceError: nobody knows whether it is there; :class:`RefusedError` for a refusal.
+        """
+        request = HttpRequest("DELETE", self._url(resource), params={"api-version": version})
+        response = self._exchange(f"DELETE {self._url(resource)}", request, {200, 202, 204, 404})
+        if response.status_code == 202:
+            self._wait(resource, lambda: self._state(resource, version) is None, response)
+
+    def settle(self, resource: ResourceId, written: Resource, version: str = NETWORK_VERSION) -> Resource:
+        """Wait until what was written is carried out.
+
+        Source: Azure document "Track asynchronous Azure operations": ``provisioningState`` of the resource.
+
+        Raises:
+            SourceError: it takes too long; :class:`RefusedError`: it failed.
+        """
+        found = [written]
+
+        def settled() -> bool:
+            if _provisioning(found[0]) in _UNDER_WAY:
+                found[0] = self.get(resource, version)
+            return _provisioning(found[0]) not in _UNDER_WAY
+
+        if not settled():
+            self._wait(resource, settled, None)
+        state = _provisioning(found[0])
+        if state in _FAILED:
+            raise RefusedError(f"{resource} is {state}", "see its operations in the activity log", 409, state, None)
+        return found[0]
+
     def ask(self, resource: ResourceId, question: str, version: str = NETWORK_VERSION) -> Document:
         """Ask a question about a resource (POST), and wait for the answer while it is worked out.
 
@@ -158,6 +193,23 @@ class ResourceManager:
     def close(self) -> None:
         """Close what is open."""
         self._client.close()
+
+    def _state(self, resource: ResourceId, version: str) -> Resource | None:
+        try:
+            return self.get(resource, version)
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _wait(self, resource: ResourceId, over: Callable[[], bool], response: HttpResponse | None) -> None:
+        wait = (response and _seconds(response.headers.get("Retry-After"))) or _POLL_INTERVAL
+        waited = 0.0
+        while not over():
+            if waited >= _LONGEST_QUESTION:
+                raise SourceError(f"{resource} is not settled after {waited:.0f} s", "it is asked again", True)
+            self._pause(wait)
+            waited += wait
 
     def _url(self, resource: ResourceId) -> str:
         return f"{self._endpoint}{resource}"
@@ -192,6 +244,10 @@ def _document(what: str, response: HttpResponse) -> Document:
     if not isinstance(document, dict):
         raise bad_document(what, "not a JSON object")
     return document
+
+
+def _provisioning(resource: Resource) -> str:
+    return str(resource.document.get("properties", {}).get("provisioningState", ""))
 
 
 def _seconds(text: str | None) -> float | None:

@@ -83,6 +83,25 @@ _CA = Path("/etc/podvnet/ca.pem")
     envvar="PODVNET_GROUPS_INTERVAL",
     help="enforce-groups: seconds between questions: how late a change of a rule is noticed. SIGHUP asks at once.",
 )
+@click.option(
+    "--docker",
+    is_flag=True,
+    envvar="PODVNET_DOCKER",
+    help="Serve Docker as well: its network and IPAM driver azure-vnet.",
+)
+@click.option(
+    "--docker-socket",
+    type=click.Path(path_type=Path),
+    default=Path("/run/docker/plugins/azure-vnet.sock"),
+    show_default=True,
+    help="docker: where; the file's name is the driver's.",
+)
+@click.option(
+    "--conflist",
+    type=click.Path(path_type=Path),
+    envvar="PODVNET_CONFLIST",
+    help="Withdraw this conflist while no pod can be attached and none is: containerd before 2.0 takes it for STATUS.",
+)
 def agent(
     pool_source: str,
     pool_file: Path,
@@ -101,6 +120,9 @@ def agent(
     pods_may_ask_platform: bool,
     enforce_groups: bool,
     groups_interval: float,
+    conflist: Path | None,
+    docker: bool,
+    docker_socket: Path,
 ) -> None:
     """Run the agent of this VM in the foreground. `podvnet install` starts one as a service."""
     from podvnet.agent.pool_growth import GrowthSettings
@@ -125,6 +147,8 @@ def agent(
         pods_may_ask_platform=pods_may_ask_platform,
         enforce_groups=enforce_groups,
         groups_interval=groups_interval,
+        conflist=conflist,
+        docker=docker_socket if docker else None,
     )
     try:
         run(settings)

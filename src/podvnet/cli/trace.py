@@ -21,14 +21,16 @@ _PORTS = range(1, 65536)
 def trace(source: str, destination: str, proto: str | None, as_json: bool) -> None:
     """Say what becomes of the first packet from SRC to DST, and why.
 
-    SRC and DST are names of VMs or NICs, or addresses; SRC may be NAME@ADDRESS. No packet is sent: the answer comes
-    from the resources. It exits with 0 also when the packet is dropped.
+    SRC and DST are names of VMs or NICs, or addresses; SRC may be NAME@ADDRESS. A public address as SRC is a host of
+    the internet. No packet is sent: the answer comes from the resources. It exits with 0 also when the packet is
+    dropped.
 
     \b
     Examples:
       podvnet trace vm1 vm2:443
       podvnet trace 10.1.1.5 198.51.100.10:53 --proto udp
       podvnet trace vm1 '[fd00::4]:80'
+      podvnet trace 198.51.100.10 203.0.113.5:443
     """  # noqa: D301
     to, port = _split(destination)
     protocol = proto or ("tcp" if port else "icmp")

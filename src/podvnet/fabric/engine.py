@@ -7,10 +7,10 @@ programs, and then, inside one transaction of the store, carry the difference ou
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -18,10 +18,14 @@ from podvnet.fabric.arm.power_state import PowerState, power_state, with_power
 from podvnet.fabric.arm.world import Document, World
 from podvnet.fabric.dataplane.interface import Dataplane
 from podvnet.fabric.dataplane.linux import LinuxDataplane
+from podvnet.fabric.dns.delivery import resolver_file
+from podvnet.fabric.flow_endings import end_flows
 from podvnet.fabric.guest import Guest, start, wait_for
+from podvnet.fabric.health_file import HealthFile
 from podvnet.fabric.hop_counters import HopCounters
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
+from podvnet.fabric.services.processes import NoServices, Services
 from podvnet.fabric.settlement import (
     ResourceChange,
     complete,
@@ -33,13 +37,12 @@ from podvnet.fabric.stopwatch import Stopwatch
 from podvnet.fabric.store import Store
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
+from podvnet.model.address import Address
 from podvnet.model.arm_error import ArmError, ArmErrorsError
-from podvnet.model.flow import Flow
 from podvnet.model.intent import Intent, VirtualMachine
 from podvnet.model.kernel import NetworkNamespace, Step
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
-from podvnet.plan.ended_flows import flushed_networks, refused
 from podvnet.plan.evaluate import Evaluator
 from podvnet.plan.parts import PartCompiler, Parts, compile_fabric, difference_of_parts, whole
 
@@ -66,6 +69,7 @@ class Fabric:
         guest_command: what every VM runs once it has booted, as cloud-init would; empty for nothing.
         changed: called after every change, with the new intent.
         dataplane: what carries the network out; this machine's kernel unless another is given.
+        services: what runs the programs behind Azure's services; nothing does unless it is given.
     """
 
     def __init__(
@@ -75,7 +79,10 @@ class Fabric:
         guest_command: tuple[str, ...],
         changed: Callable[[Intent], None] | None = None,
         dataplane: Dataplane | None = None,
+        *,
+        services: Services | None = None,
     ) -> None:
+        self._services: Services = services or NoServices()
         self._store = Store(state / "fabric.db")
         self._dataplane: Dataplane = dataplane or LinuxDataplane(run, state)
         self._guest_command = guest_command
@@ -83,7 +90,8 @@ class Fabric:
         self._changed = changed or (lambda _: None)
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
-        self._intent = self._reader.read(self._world)
+        self._health = HealthFile(run / "health.json")
+        self._intent = self._reader.read(self._world, self._health.read())
         self._evaluator = Evaluator(self._intent)
         self._compiler = PartCompiler()
         self._parts: Parts = {}
@@ -115,21 +123,14 @@ class Fabric:
         self._parts = self._compiler.compile(self._intent)
         steps = self._dataplane.recover(whole(self._parts))
         _log.info("recovered", steps=len(steps), resources=len(self._world.documents))
-        self._end_flows(Intent())  # a change of rules may have been carried out and its flows not ended
+        end_flows(
+            Intent(), self.evaluator, self._dataplane
+        )  # a change of rules may have been carried out and its flows not ended
         # The platform must answer before the VMs boot: the first thing they do is ask it.
+        self._services.recover(self._intent)
         self._changed(self._intent)
         self._boot()
         return steps
-
-    def _end_flows(self, before: Intent) -> None:
-        """End the flows that changed groups with ``flushConnection`` do not allow any more."""
-        for network in flushed_networks(before, self._intent):
-
-            def refuse(flows: list[Flow], network: ResourceId = network) -> set[Flow]:
-                return refused(flows, network, self.evaluator)
-
-            ended = self._dataplane.end_flows(names.network_namespace(network), refuse)
-            _log.info("flows_ended", network=network.name, count=ended)
 
     def disagreement(self) -> tuple[Step, ...]:
         """The steps that :meth:`recover` would take in the kernel now: none when it agrees with the store.
@@ -138,7 +139,7 @@ class Fabric:
         as well.
         """
         world, _ = self._store.load()
-        return self._dataplane.compare(compile_fabric(IntentReader().read(world)))
+        return self._dataplane.compare(compile_fabric(IntentReader().read(world, self._health.read())))
 
     def plan(self, wanted: list[Document]) -> Change:
         """What :meth:`apply` would do.
@@ -221,15 +222,16 @@ class Fabric:
         self._carry_out(steps, world, parts, FROM_API, watch)
 
     def _compile(self, world: World) -> Parts:
-        return self._compiler.compile(self._reader.read(world))
+        return self._compiler.compile(self._reader.read(world, self._intent.healthy))
 
     def _carry_out(self, steps: tuple[Step, ...], world: World, parts: Parts, origin: str, watch: Stopwatch) -> None:
         stopped = self._machines(self._parts) - self._machines(parts)
-        intent = self._reader.read(world)
+        intent = self._reader.read(world, self._intent.healthy)
         gone = {
             names.machine_namespace(self._intent.machines[key].id)
             for key in self._intent.machines.keys() - intent.machines.keys()
         }
+        self._services.check(intent)
         try:
             with self._store.transaction():
                 self._store.remove(self._world.documents.keys() - world.documents.keys())
@@ -241,13 +243,7 @@ class Fabric:
                 self._dataplane.apply(steps)
                 watch.lap("kernel")
         except (KernelError, RulesetError) as error:
-            _log.exception("kernel_refused")
-            self._dataplane.recover(whole(self._parts))
-            self._boot()  # VMs that were to stop were shut down already
-            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
-            what = f"the kernel refused: {error}{notes}"
-            refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
-            raise ArmErrorsError((refusal,)) from error
+            self._take_back(error)
         watch.lap("commit")
         # Only now is it certain that these VMs are gone; until then their disks must outlive a refusal.
         self._dataplane.shut_down(gone, discard=True)
@@ -256,17 +252,57 @@ class Fabric:
         self._origins = {key: kept for key, kept in self._origins.items() if key in world.documents}
         before = self._intent
         self._world, self._parts, self._intent = world, parts, intent
-        self._end_flows(before)
+        end_flows(before, self.evaluator, self._dataplane)
         watch.lap("flows")
+        self._services.follow(self._intent)
         self._changed(self._intent)
         watch.lap("publish")
         self._boot()
         watch.lap("boot")
         _log.info("changed", steps=len(steps), milliseconds=watch.laps)
 
+    def _take_back(self, error: KernelError | RulesetError) -> NoReturn:
+        """Make the kernel hold what it did before it refused a step, and tell of the refusal."""
+        _log.exception("kernel_refused")
+        self._dataplane.recover(whole(self._parts))
+        self._boot()  # VMs that were to stop were shut down already
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+        what = f"the kernel refused: {error}{notes}"
+        refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        raise ArmErrorsError((refusal,)) from error
+
+    def set_health(self, healthy: frozenset[tuple[ResourceId, Address]]) -> None:
+        """Take in which members of pools answer which probes. Nothing is written to the store.
+
+        Raises:
+            ArmErrorsError: the kernel refused; what was known before holds on.
+        """
+        before = self._intent
+        if healthy == before.healthy:
+            return
+        watch = Stopwatch()
+        intent = replace(before, healthy=healthy)
+        parts = self._compiler.compile(intent)
+        steps = difference_of_parts(self._parts, parts)
+        watch.lap("compile")
+        self._health.write(healthy)  # before the kernel: a restart in between finds what the kernel is to hold
+        try:
+            self._dataplane.apply(steps)
+        except (KernelError, RulesetError) as error:
+            self._health.write(before.healthy)
+            self._take_back(error)
+        watch.lap("kernel")
+        self._parts, self._intent = parts, intent
+        end_flows(before, self.evaluator, self._dataplane)
+        watch.lap("flows")
+        self._changed(intent)
+        _log.info("health", healthy=len(healthy), steps=len(steps), milliseconds=watch.laps)
+
     def down(self) -> Change:
         """Take everything down: VMs with their disks, namespaces, resources."""
         change_ = self.apply([])
+        self._services.end()
+        self.set_health(frozenset())
         self._dataplane.recover({})
         self._parts = {}
         return change_
@@ -334,9 +370,16 @@ class Fabric:
         }
 
     def unawaited(self) -> Callable[[], None] | None:
-        """What waits for the guest commands that run since this was last asked, as it may outside the engine's turn."""
+        """What waits for the guest commands and services begun since this was last asked, outside the engine's turn."""
         guests, self._guests = self._guests, []
-        return partial(wait_for, guests) if guests else None
+        services = self._services.unawaited()
+
+        def wait() -> None:
+            if services:
+                services()
+            wait_for(guests)
+
+        return wait if guests or services else None
 
     def close(self) -> None:
         """Close what is open. The network goes on without this process."""
@@ -361,7 +404,11 @@ class Fabric:
             if self._guest_command:
                 self._guests.append(start(machine, self._guest_command))
 
-        self._dataplane.boot(self._machines(self._parts), started)
+        def resolver(label: str) -> str:
+            machines = self._intent.machines.values()
+            return resolver_file(self._intent, next(m for m in machines if names.machine_namespace(m.id) == label))
+
+        self._dataplane.boot(self._machines(self._parts), resolver, started)
 
 
 def _refuse_stopped(machine: VirtualMachine, operation: str) -> None:

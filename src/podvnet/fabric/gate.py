@@ -18,6 +18,7 @@ from podvnet.fabric.identity.authority import Authority, ensure_authority
 from podvnet.fabric.identity.managed import ManagedTokens
 from podvnet.fabric.identity.principals import TENANT, Principals, Role
 from podvnet.fabric.identity.tokens import Signer, load_key
+from podvnet.fabric.metrics.sampler import Sampler
 from podvnet.fabric.platform_server import QuietServer
 from podvnet.fabric.turn import Turn
 from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
@@ -52,9 +53,9 @@ class Gate:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
 
-    def application(self, fabric: Fabric, turn: Turn) -> ASGIApp:
+    def application(self, fabric: Fabric, turn: Turn, sampler: Sampler) -> ASGIApp:
         """The resource manager in front of an engine."""
-        return ResourceManager(fabric, turn, self._principals, self._signer).application()
+        return ResourceManager(fabric, turn, self._principals, self._signer, sampler).application()
 
     def tokens(self, world: Callable[[], World]) -> ManagedTokens:
         """What signs tokens for the managed identities among the resources."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from podvnet.model.address import Prefix
-from podvnet.model.intent import Intent
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.security import Direction
 from podvnet.model.verdict import Check, Hop, Trace
@@ -18,8 +17,12 @@ from podvnet.plan.security_program import compile_group
 _DROPS = {
     Check.SPOOFING: "spoofed",
     Check.CARRIED: "unsupported_protocol",
+    Check.NAT_GATEWAY: "nat_unsupported",
     Check.OUTBOUND: "no_outbound",
+    Check.PUBLIC_ADDRESS: "uninvited",
+    Check.BACKEND: "no_backend",
     Check.OWNER: "unowned",
+    Check.OPEN: "closed",
 }
 """By check, what the rules of a virtual network count its drops as."""
 
@@ -49,7 +52,7 @@ class HopCounters:
 
     def _count(self, hop: Hop) -> int | None:
         intent = self._evaluator.intent
-        network = _network_of(hop.where, intent)
+        network = self._network_of(hop.where)
         if network is None:
             return None
         label = names.network_namespace(network)
@@ -61,9 +64,12 @@ class HopCounters:
             chains = compile_group(group, meaning, logged=hop.group in logged_groups(intent))
             inbound = hop.rule.direction is Direction.INBOUND
             return self._rules(label, (chains.inbound if inbound else chains.outbound).name).get(hop.rule.name)
-        if not hop.allowed and hop.check in _DROPS:
-            return self._counters(label).get(_DROPS[hop.check])
-        return None
+        if hop.allowed:
+            return None
+        if hop.check is Check.FRONTEND:
+            balancer = intent.load_balancers[hop.where.top.key]
+            return self._counters(label).get("uninvited" if balancer.is_public else "no_frontend_rule")
+        return self._counters(label).get(_DROPS[hop.check]) if hop.check in _DROPS else None
 
     def _meaning(self, where: ResourceId) -> tuple[Prefix, ...] | None:
         """What the tag VirtualNetwork means at a NIC or subnet."""
@@ -72,10 +78,16 @@ class HopCounters:
                 return self._evaluator.topology.vantage(nic).virtual_network
         return None
 
-
-def _network_of(where: ResourceId, intent: Intent) -> ResourceId | None:
-    """The virtual network that a NIC, a subnet or a peering is of."""
-    nic = intent.nics.get(where.key)
-    if nic is not None:
-        return nic.virtual_network
-    return where.top if where.top.key in intent.virtual_networks else None
+    def _network_of(self, where: ResourceId) -> ResourceId | None:
+        """The virtual network that a NIC, a subnet, a peering or a part of a load balancer is of."""
+        topology = self._evaluator.topology
+        intent = topology.intent
+        if where.key in intent.nics:
+            return intent.nics[where.key].virtual_network
+        if where.top.key in intent.load_balancers:
+            return topology.backends.network(intent.load_balancers[where.top.key])
+        if where.key in intent.nat_gateways:
+            networks = intent.virtual_networks.values()
+            subnets = (subnet for network in networks for subnet in network.subnets)
+            return next((subnet.id.top for subnet in subnets if subnet.nat_gateway == where), None)
+        return where.top if where.top.key in intent.virtual_networks else None

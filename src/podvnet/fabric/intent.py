@@ -11,9 +11,12 @@ from podvnet.fabric.arm import (
     nat_gateways,
     network_interfaces,
     network_security_groups,
+    private_dns_zones,
     public_ip_addresses,
     public_ip_prefixes,
     route_tables,
+    sql_servers,
+    storage_accounts,
     virtual_machines,
     virtual_networks,
 )
@@ -24,21 +27,28 @@ from podvnet.fabric.arm.world import (
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
+    SQL_SERVERS,
+    STORAGE_ACCOUNTS,
     VIRTUAL_MACHINES,
     VIRTUAL_NETWORKS,
     Document,
     World,
 )
+from podvnet.model.address import Address
+from podvnet.model.dns import PrivateZone
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.load_balancer import LoadBalancer
 from podvnet.model.public_address import NatGateway, PublicAddress
+from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import RouteTable
 from podvnet.model.security import SecurityGroup
+from podvnet.model.service import Service
 
 IntentValue = (
     VirtualNetwork
@@ -50,6 +60,8 @@ IntentValue = (
     | PublicAddress
     | NatGateway
     | LoadBalancer
+    | Service
+    | PrivateZone
     | tuple[FlowLog, ...]
 )
 
@@ -61,9 +73,14 @@ class IntentReader:
         self._known: dict[int, tuple[Document, IntentValue]] = {}
         self._tags: Meanings = {}
 
-    def read(self, world: World) -> Intent:
-        """The intent of a world. Resources that no packet obeys yet have no place in it."""
-        intent = Intent()
+    def read(self, world: World, healthy: frozenset[tuple[ResourceId, Address]] = frozenset()) -> Intent:
+        """The intent of a world. Resources that no packet obeys yet have no place in it.
+
+        Args:
+            world: the resources.
+            healthy: what probes have found; see :class:`Intent`.
+        """
+        intent = Intent(healthy=healthy)
         tags = meanings(world)
         if tags != self._tags:
             self._tags, self._known = tags, {}
@@ -91,6 +108,9 @@ _READERS = {
     PUBLIC_ADDRESSES: public_ip_addresses.intent_of,
     NAT_GATEWAYS: nat_gateways.intent_of,
     LOAD_BALANCERS: load_balancer_intent.intent_of,
+    STORAGE_ACCOUNTS: storage_accounts.intent_of,
+    SQL_SERVERS: sql_servers.intent_of,
+    PRIVATE_ZONES: private_dns_zones.intent_of,
 }
 
 
@@ -104,7 +124,7 @@ def _value(document: Document, tags: Meanings) -> IntentValue:
     return value
 
 
-def _place(intent: Intent, key: str, value: IntentValue) -> None:
+def _place(intent: Intent, key: str, value: IntentValue) -> None:  # noqa: C901 - an arm for each kind
     match value:
         case VirtualNetwork():
             intent.virtual_networks[key] = value
@@ -124,5 +144,9 @@ def _place(intent: Intent, key: str, value: IntentValue) -> None:
             intent.nat_gateways[key] = value
         case LoadBalancer():
             intent.load_balancers[key] = value
+        case Service():
+            intent.services[key] = value
+        case PrivateZone():
+            intent.private_zones[key] = value
         case tuple():
             intent.flow_logs.update((log.id.key, log) for log in value)

@@ -1,4 +1,4 @@
-"""IMDS and the wireserver, served inside every virtual network's namespace, and the resource manager on the internet.
+"""The platform in every virtual network: IMDS, wireserver and resolver; and the resource manager on the internet.
 
 Sockets are opened in the namespace, where 169.254.169.254 and 168.63.129.16 are addresses of ``lo``; the rules there
 let in only whom Azure serves. The process itself stays outside. A VM is known by its address: the port chain has
@@ -20,14 +20,20 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from podvnet.fabric import imds, imds_identity, wireserver
+from podvnet.fabric.dns.forwarder import Forwarder
+from podvnet.fabric.dns.server import NetworkResolver
+from podvnet.fabric.dns.view import Views
 from podvnet.linux import namespace
 from podvnet.model.address import IMDS_ADDRESS, MANAGEMENT_ADDRESS, WIRESERVER_ADDRESS
 from podvnet.model.intent import Intent, VirtualMachine
 from podvnet.plan import names
 
+_DNS = 53
 _HTTP = 80
 _HTTPS = 443
 _HOST_GA_PLUGIN = 32526
+_BURST = 1 << 20
+"""Bytes of questions that wait while something else is done; the kernel gives as much of it as it allows."""
 
 _log = structlog.get_logger()
 
@@ -62,6 +68,9 @@ class PlatformServer:
         self._mint = mint
         self._management = management
         self._running: dict[str, tuple[list[QuietServer], list[asyncio.Task[None]]]] = {}
+        self._views = Views(intent)
+        self._forwarder = Forwarder(lambda: _upstream(intent()), names.INTERNET)
+        self._resolvers: dict[str, NetworkResolver] = {}
 
     async def follow(self) -> None:
         """Serve every virtual network there is, and no other; also the internet, which there is always."""
@@ -71,14 +80,15 @@ class PlatformServer:
         for label in self._running.keys() - wanted.keys() - {names.INTERNET}:
             await self._stop(label)
         for label in wanted.keys() - self._running.keys():
-            self._start(label, wanted[label])
+            await self._start(label, wanted[label])
 
     async def close(self) -> None:
         """Stop all servers."""
         for label in list(self._running):
             await self._stop(label)
+        self._forwarder.close()
 
-    def _start(self, label: str, network: str) -> None:
+    async def _start(self, label: str, network: str) -> None:
         def lookup(source: str) -> VirtualMachine | None:
             return machine_at(self._intent(), network, source)
 
@@ -91,6 +101,12 @@ class PlatformServer:
                 (wire, [(str(WIRESERVER_ADDRESS), port) for port in (_HTTP, _HOST_GA_PLUGIN)]),
             ],
         )
+        with namespace.opened(label) as descriptor:
+            place = (str(WIRESERVER_ADDRESS), _DNS)
+            datagrams = namespace.run_inside(descriptor, partial(_receive, *place))
+            streams = namespace.run_inside(descriptor, partial(_listen, *place))
+        self._resolvers[label] = NetworkResolver(lambda: self._views.find(network), self._forwarder)
+        await self._resolvers[label].serve(datagrams, streams)
 
     def _serve(self, label: str, wanted: list[tuple[QuietServer, list[tuple[str, int]]]]) -> None:
         """Start servers, each on its addresses and ports inside a namespace."""
@@ -107,6 +123,8 @@ class PlatformServer:
         _log.info("platform_served", namespace=label)
 
     async def _stop(self, label: str) -> None:
+        if label in self._resolvers:
+            self._resolvers.pop(label).close()
         servers, tasks = self._running.pop(label)
         for server in servers:
             server.should_exit = True
@@ -128,6 +146,19 @@ def machine_at(intent: Intent, network: str, source: str) -> VirtualMachine | No
     return next(
         (machine for machine in intent.machines.values() if any(nic.key in owners for nic in machine.nics)), None
     )
+
+
+def _upstream(intent: Intent) -> list[str]:
+    """The resolvers of the simulated internet, in the order of their names."""
+    return [str(host.address) for _, host in sorted(intent.internet_hosts.items()) if host.dns]
+
+
+def _receive(address: str, port: int) -> socket.socket:
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BURST)
+    receiver.bind((address, port))
+    receiver.setblocking(False)
+    return receiver
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -22,7 +23,11 @@ from podvnet.fabric.engine import Fabric
 from podvnet.fabric.flow_log import FlowLogFiles
 from podvnet.fabric.flow_log_collector import FlowLogCollector
 from podvnet.fabric.gate import PORT, Gate
+from podvnet.fabric.metrics.sampler import Sampler
 from podvnet.fabric.platform_server import PlatformServer, quiet_server
+from podvnet.fabric.probes.prober import Health, Prober
+from podvnet.fabric.services.processes import ServiceProcesses
+from podvnet.fabric.services.responders import Responders
 from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmErrorsError
 from podvnet.model.intent import Intent
@@ -49,6 +54,9 @@ def serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: Callabl
     # A write makes thousands of objects that stay. Looked through every 700, as Python does of itself, they take a
     # third of the time of filling a network, with pauses of a quarter of a second at 16,000 addresses.
     gc.set_threshold(10_000)
+    # Every network has open files, and every question of a probe.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
     with _only_one(run / "fabric.lock"):
         asyncio.run(_serve(run, state, guest_command, ready, port))
 
@@ -68,14 +76,22 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
     except OSError as error:
         msg = f"127.0.0.1:{port} cannot be listened on: {os.strerror(error.errno or 0)}"
         raise AlreadyRunningError(msg) from None
-    fabric = Fabric(run, state, guest_command, noticed)
+    fabric = Fabric(run, state, guest_command, noticed, services=ServiceProcesses(state))
     turn = Turn(fabric.unawaited)
-    manager = gate.application(fabric, turn)
+    sampler = Sampler(lambda: fabric.intent)
+    manager = gate.application(fabric, turn, sampler)
     platform = PlatformServer(
         lambda: fabric.intent, gate.tokens(lambda: fabric.world).mint, lambda: gate.server(manager)
     )
     flows = FlowLogCollector(lambda: fabric.intent, FlowLogFiles(state / STORAGE))
-    followers = [asyncio.create_task(_follow(platform, flows, changed)), asyncio.create_task(flows.write())]
+
+    async def tell(healthy: Health) -> None:
+        await turn.take(lambda: fabric.set_health(healthy))
+
+    prober = Prober(lambda: fabric.intent, tell)
+    responders = Responders(lambda: fabric.intent, state)
+    following = (_follow(platform, flows, prober, responders, changed), flows.write(), prober.ask(), prober.tell())
+    followers = [asyncio.create_task(each) for each in (*following, sampler.run())]
     try:
         # VMs ask the platform and the resource manager while they boot, so recovery runs beside the servers.
         await turn.take(fabric.recover)
@@ -103,17 +119,22 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
             await follower
     flows.close()
     await platform.close()
+    await responders.close()
     gate.close()
     fabric.close()
     (run / SOCKET).unlink(missing_ok=True)
 
 
-async def _follow(platform: PlatformServer, flows: FlowLogCollector, changed: asyncio.Event) -> None:
+async def _follow(
+    platform: PlatformServer, flows: FlowLogCollector, prober: Prober, responders: Responders, changed: asyncio.Event
+) -> None:
     while True:
         await changed.wait()
         changed.clear()
         await platform.follow()
+        await responders.follow()
         flows.follow()
+        prober.follow()
 
 
 def _unix_socket(path: Path) -> socket.socket:

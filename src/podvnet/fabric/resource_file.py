@@ -16,12 +16,14 @@ from typing import Any
 import yaml
 
 from podvnet.fabric.arm.fields import kind_of
-from podvnet.fabric.arm.world import Document
+from podvnet.fabric.arm.world import PRIVATE_ZONES, Document
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.limits import ADDRESSES_PER_NIC
 from podvnet.model.resource_id import Scope, make
 
 LOCATION = "local"
+_EVERYWHERE = "global"
+"""The location of resources that are of no region."""
 _MEMBERS = {"subscription", "resourceGroup", "location", "resources"}
 # Source: Azure document "Naming rules and restrictions for Azure resources", Microsoft.Resources.
 _GROUP = re.compile(r"[\w().-]{0,89}[\w()-]")
@@ -101,6 +103,8 @@ def _document(item: object, where: str, scope: Scope, location: str) -> Document
     segments = name.split("/")
     if full_type.count("/") != len(segments):
         raise ArmError("InvalidRequestContent", f"{where}: type {full_type!r} does not go with name {name!r}")
+    if full_type.lower().startswith(PRIVATE_ZONES.lower()):
+        location = _EVERYWHERE
     document: Document = {"location": location, **item, "name": segments[-1]}
     document["id"] = str(make(scope, full_type, *segments))
     if not all(segments) or not all(full_type.split("/")):

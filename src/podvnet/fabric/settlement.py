@@ -18,14 +18,19 @@ from podvnet.fabric.arm.internet_hosts import InternetHosts
 from podvnet.fabric.arm.linked import same_region
 from podvnet.fabric.arm.load_balancers import LoadBalancers
 from podvnet.fabric.arm.nat_gateways import NatGateways
+from podvnet.fabric.arm.nat_ports import give_nat_ports
 from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
 from podvnet.fabric.arm.network_security_groups import NetworkSecurityGroups
 from podvnet.fabric.arm.network_watchers import NetworkWatchers
+from podvnet.fabric.arm.private_dns_links import follow_networks
+from podvnet.fabric.arm.private_dns_zones import PrivateDnsZones
 from podvnet.fabric.arm.public_ip_addresses import PublicIpAddresses
 from podvnet.fabric.arm.public_ip_prefixes import PublicIpPrefixes
 from podvnet.fabric.arm.resource_type import ResourceType
 from podvnet.fabric.arm.route_tables import RouteTables
 from podvnet.fabric.arm.service_tag_prefixes import ServiceTags
+from podvnet.fabric.arm.sql_servers import SqlServers
+from podvnet.fabric.arm.storage_accounts import StorageAccounts
 from podvnet.fabric.arm.user_assigned_identities import UserAssignedIdentities
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
 from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
@@ -56,10 +61,13 @@ TYPES: dict[str, ResourceType] = {
         PublicIpAddresses(),
         NatGateways(),
         VirtualNetworks(),
+        PrivateDnsZones(),
         LoadBalancers(),
         NetworkInterfaces(),
         NetworkWatchers(),
         VirtualMachines(),
+        StorageAccounts(),
+        SqlServers(),
     )
 }
 """In the order in which resources may refer to one another."""
@@ -143,11 +151,14 @@ def complete(world: World) -> None:
     """Bring up to date what resources say about one another, once all are settled.
 
     Raises:
-        ArmError: the NICs of a VM are in several virtual networks, or there is no default outbound address left.
+        ArmError: the NICs of a VM are in several virtual networks, there is no default outbound address left, or an
+            inbound NAT rule has too few ports for its pool.
     """
     place_nics(world)
     pair_peerings(world)
     drop_orphans(world)
+    give_nat_ports(world)
+    follow_networks(world)
 
 
 def settle(document: Document, world: World) -> Document:

@@ -12,6 +12,7 @@ from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.flow import ICMP, ICMPV6, TCP, UDP, Flow
 from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.verdict import Check, Hop, Trace, Verdict
+from podvnet.plan.entrances import is_of_internet
 from podvnet.plan.evaluate import Evaluator, SenderError
 from podvnet.plan.remedy import described, named
 
@@ -34,8 +35,9 @@ def trace_of(
     Args:
         evaluator: knows the network.
         counters: knows what its kernel has counted.
-        source: an address, the name of a NIC or VM, or both: ``name@address``.
-        destination: an address, or the name of a NIC or VM.
+        source: an address, the name of a NIC or VM, or both: ``name@address``. A public address that no NIC has is a
+            host of the internet.
+        destination: an address, or the name of a NIC or VM; from the internet that means its public address.
         protocol: ``tcp``, ``udp`` or ``icmp``.
         port: the destination's, for TCP and UDP.
 
@@ -45,8 +47,13 @@ def trace_of(
     name, _, text = source.partition("@")
     own, to = _address(text or name), _address(destination)
     version = next((each.version for each in (to, own) if each), 4)
+    sender: NetworkInterface | None
     if own is not None and not text:
-        sender = _holder(evaluator, own)
+        is_outside = is_of_internet(own) and not evaluator.topology.holders(own)
+        if to is None and is_outside:
+            to = _public(evaluator.intent, _find(evaluator.intent, destination), version)
+        is_outside = is_outside and to is not None and evaluator.topology.entrances.knows(to)
+        sender = None if is_outside else _holder(evaluator, own)
     elif own is None and text:
         _refuse("InvalidRequestFormat", f"{text!r} is no address", HTTPStatus.BAD_REQUEST)
     else:
@@ -62,9 +69,21 @@ def trace_of(
     return document(counters.counted(evaluator.evaluate(flow, sender)))
 
 
+def _public(intent: Intent, nic: NetworkInterface, version: int) -> Address:
+    """The public address of a NIC."""
+    configs = [each for each in nic.ip_configurations if each.address.version == version]
+    addresses = [
+        each for config in configs if config.public for each in intent.public_addresses[config.public.key].addresses
+    ]
+    if not addresses:
+        what = f"NIC {nic.id.name} has no IPv{version} public address that the internet could send to"
+        _refuse("InvalidRequestFormat", what, HTTPStatus.BAD_REQUEST)
+    return addresses[0]
+
+
 def document(trace: Trace) -> dict[str, Any]:
     """A trace as JSON; ``summary`` is one line that names what decided."""
-    flow, culprit = trace.flow, trace.culprit
+    flow, arrival, way_out, culprit = trace.flow, trace.arrival, trace.way_out, trace.culprit
     return {
         "packet": described(flow),
         "summary": _summary(trace),
@@ -75,6 +94,14 @@ def document(trace: Trace) -> dict[str, Any]:
         "destination": str(flow.destination),
         "destinationPort": flow.destination_port,
         "outbound": str(trace.outbound or ""),
+        "egress": way_out.egress if way_out else "",
+        "outboundPorts": list(way_out.ports or ()) if way_out else [],
+        "arrival": {
+            "source": str(arrival.source),
+            "sourcePort": arrival.source_port,
+            "destination": str(arrival.destination),
+            "destinationPort": arrival.destination_port,
+        },
         "nics": [str(nic) for nic in trace.nics],
         "hops": [_hop(hop) for hop in trace.hops],
     }
@@ -88,9 +115,13 @@ def _summary(trace: Trace) -> str:
         case _, Hop(reason=reason, where=where):
             return f"dropped at {named(where)}: {reason}"
         case Verdict.DELIVERED, _:
-            return f"delivered to {named(trace.nics[-1])}"
+            how = f" as {described(trace.arrival)}" if trace.arrival != trace.flow else ""
+            return f"delivered to {named(trace.nics[-1])}{how}"
         case Verdict.LEFT_TO_INTERNET, _:
-            return f"leaves to the internet as {trace.outbound}"
+            ports = trace.way_out.ports if trace.way_out else None
+            return f"leaves to the internet as {trace.outbound}{f', ports {ports[0]} to {ports[1]}' if ports else ''}"
+        case Verdict.REACHED_SERVICE, _:
+            return f"reaches the service as {trace.flow.source}, by the service endpoint"
     return "answered by the platform"
 
 

@@ -18,7 +18,7 @@ from podvnet.linux.netlink import NETFILTER, Message, NetlinkSocket, attribute, 
 from podvnet.model.flow import Flow
 
 _SUBSYSTEM = 1 << 8
-_NEW, _GET, _DELETE = 0, 1, 2
+_NEW, _GET, _DELETE, _STATISTICS = 0, 1, 2, 4
 _GENERIC = struct.Struct(">BBH")
 _FAMILIES = {4: 2, 6: 10}
 
@@ -27,6 +27,7 @@ _COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _ZONE = 9, 10, 12, 18
 _TUPLE_ADDRESSES, _TUPLE_PROTOCOL, _TUPLE_ZONE = 1, 2, 3
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _PACKETS, _BYTES = 1, 2
+_INSERT_FAILED = 9
 
 
 class Status(IntFlag):
@@ -100,6 +101,16 @@ class ConntrackSocket:
         """
         for _, body in self._netlink.dump(_SUBSYSTEM | _GET, _GENERIC.pack(0, 0, 0), "list connections"):
             yield read_connection(body)
+
+    def failures(self) -> int:
+        """How many connections were dropped so far because their translated tuple was in use: no port was left.
+
+        Raises:
+            KernelError: the kernel refused.
+        """
+        answers = self._netlink.dump(_SUBSYSTEM | _STATISTICS, _GENERIC.pack(0, 0, 0), "count failed connections")
+        found = [attributes(body, _GENERIC.size) for _, body in answers]  # one for each processor
+        return sum(int.from_bytes(each.get(_INSERT_FAILED, b""), "big") for each in found)
 
     def mark(self, connections: Iterable[Connection], mark: int) -> int:
         """Set the mark of connections; return how many of them were still there.

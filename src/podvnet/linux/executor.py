@@ -19,7 +19,18 @@ from podvnet.linux.error import KernelError
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
 from podvnet.linux.security_text import security_text
-from podvnet.model.kernel import AddressSet, Chain, Dispatch, Element, NetworkNamespace, Ruleset, Step, Sysctl
+from podvnet.model.kernel import (
+    AddressSet,
+    Chain,
+    Dispatch,
+    Element,
+    IdleTimeout,
+    Junction,
+    NetworkNamespace,
+    Ruleset,
+    Step,
+    Sysctl,
+)
 
 _CHANNELS = {
     NetworkNamespace: "namespace",
@@ -28,6 +39,8 @@ _CHANNELS = {
     AddressSet: "security",
     Chain: "security",
     Dispatch: "security",
+    Junction: "security",
+    IdleTimeout: "security",
     Element: "element",
 }
 

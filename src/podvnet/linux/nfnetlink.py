@@ -43,6 +43,9 @@ _KEY, _DATA = 1, 2
 _VALUE, _VERDICT = 1, 2
 _VERDICT_CHAIN = 2
 _CHAIN_NAME, _CHAIN_HOOK, _SET_NAME = 3, 4, 2
+_OBJECT_NAME, _OBJECT_KIND, _OBJECT_DATA = 2, 3, 4
+_COUNTER, _TIMEOUT = 1, 7
+_COUNTER_PACKETS = 2
 
 _ELEMENTS_PER_MESSAGE = 200
 _ELEMENTS_PER_BATCH = 2000
@@ -165,14 +168,23 @@ class SetSocket:
 
     def counters(self, family: str, table: str) -> dict[str, int]:
         """The packets each named counter of a table has seen."""
-        body = _GENERIC.pack(_FAMILIES[family], 0, 0) + text(1, table)
-        found = {}
-        for _, answer in self._netlink.dump(_SUBSYSTEM | _GETOBJ, body, f"list counters of {family} {table}"):
-            got = attributes(answer, 4)
-            data = attributes(got.get(4, b""))
-            if got.get(1, b"").rstrip(b"\0").decode() == table and 2 in data:
-                found[got[2].rstrip(b"\0").decode()] = int.from_bytes(data[2], "big")
-        return found
+        return {
+            _named(got): int.from_bytes(attributes(got[_OBJECT_DATA])[_COUNTER_PACKETS], "big")
+            for got in self._objects(_GETOBJ, family, table, "counters")
+            if _kind(got) == _COUNTER
+        }
+
+    def timeouts(self, family: str, table: str) -> set[str]:
+        """The names of a table's connection timeouts."""
+        return {_named(got) for got in self._objects(_GETOBJ, family, table, "timeouts") if _kind(got) == _TIMEOUT}
+
+
+def _named(got: dict[int, bytes]) -> str:
+    return got[_OBJECT_NAME].rstrip(b"\0").decode()
+
+
+def _kind(got: dict[int, bytes]) -> int:
+    return int.from_bytes(got[_OBJECT_KIND], "big")
 
 
 def _frame(kind: int, flags: int, sequence: int, body: bytes) -> bytes:

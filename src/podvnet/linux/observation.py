@@ -18,10 +18,13 @@ from podvnet.model.kernel import (
     Chain,
     Dispatch,
     Element,
+    IdleTimeout,
     InterfaceAddress,
+    Junction,
     KernelObject,
     LinkUp,
     Neighbour,
+    NeighbourProxy,
     NetworkNamespace,
     Route,
     RoutingRule,
@@ -46,7 +49,8 @@ class Observation:
         self._neighbours = frozenset(rtnetlink_dump.neighbours(door.route))
         self._entries = frozenset(rtnetlink_dump.bridge_entries(door.route))
         self._rules = frozenset(rtnetlink_dump.rules(door.route))
-        self._listed = self._addresses | self._routes | self._neighbours | self._entries | self._rules
+        proxies = frozenset(rtnetlink_dump.neighbour_proxies(door.route))
+        self._listed = self._addresses | self._routes | self._neighbours | proxies | self._entries | self._rules
         self._chains: dict[str, set[str]] = {}
         self._names: dict[str, set[str]] = {}
         self._jumps: dict[str, dict[str, str]] = {}
@@ -94,11 +98,19 @@ class Observation:
             for name in sorted(maps):
                 yield from self._map(table, name) - wanted
             doors = {name for name in self._chain_names(table) if name.startswith(DOOR)}  # they go with their elements
-            surplus = self._chain_names(table) - own_chains - chains - doors
+            junctions = {item.name for item in wanted if isinstance(item, Junction) and item.table == table}
+            yield from (
+                Junction(table, name, chain, declared=True)
+                for name, chain in sorted(self._table_jumps(table).items())
+                if name in own_chains - junctions and self._is_empty_in(rules.text, name)
+            )
+            surplus = self._chain_names(table) - own_chains - chains - doors - junctions
             yield from (Chain(table, name, "") for name in sorted(surplus))
             surplus_sets = self._set_names(table) - own_sets - sets
             # Anonymous sets belong to the rules they stand in.
             yield from (AddressSet(table, name, 4) for name in sorted(surplus_sets) if not name.startswith("__"))
+            timeouts = {item for item in wanted if isinstance(item, IdleTimeout)}
+            yield from self._timeouts(table) - timeouts
 
     def _holds(self, item: KernelObject) -> bool:
         match item:
@@ -115,14 +127,23 @@ class Observation:
                 return bool(link and link.name == item.name and link.mac == item.mac and link.bridge == item.bridge)
             case LinkUp(index):
                 return index in self._links and self._links[index].up
+            case Chain() | AddressSet() | Dispatch() | Junction() | IdleTimeout():
+                return self._table_holds(item)
+            case InterfaceAddress() | Route() | RoutingRule() | Neighbour() | NeighbourProxy() | BridgeEntry():
+                return item in self._listed
+
+    def _table_holds(self, item: Chain | AddressSet | Dispatch | Junction | IdleTimeout) -> bool:
+        match item:
             case Chain(table, name, _):
                 return name in self._chain_names(table)
             case AddressSet(table, name, _):
                 return name in self._set_names(table)
             case Dispatch():
                 return item in self._map(item.table, item.map)
-            case InterfaceAddress() | Route() | RoutingRule() | Neighbour() | BridgeEntry():
-                return item in self._listed
+            case Junction(table, name, chain):
+                return self._table_jumps(table).get(name) == chain
+            case IdleTimeout():
+                return item in self._timeouts(item.table)
 
     def _sysctl(self, path: str) -> str | None:
         """The value of a setting; None when this kernel does not have it."""
@@ -147,14 +168,28 @@ class Observation:
     def _map(self, table: str, name: str) -> frozenset[Dispatch]:
         key = table, name
         if key not in self._dispatches:
-            if table not in self._jumps:
-                self._jumps[table] = self._door.sets.jumps(_SECURITY_FAMILY, table)
+            jumps = self._table_jumps(table)  # asked before: a listing that has begun must not meet another
             found = _or_nothing(self._door.sets.dispatches(_SECURITY_FAMILY, *key))
             # What does not lead where ours lead by way of a chain of its own is not as it should be.
             self._dispatches[key] = frozenset(
-                Dispatch(table, name, index, self._jumps[table].get(chain, "")) for index, chain in found
+                Dispatch(table, name, index, jumps.get(chain, "")) for index, chain in found
             )
         return self._dispatches[key]
+
+    def _table_jumps(self, table: str) -> dict[str, str]:
+        if table not in self._jumps:
+            self._jumps[table] = self._door.sets.jumps(_SECURITY_FAMILY, table)
+        return self._jumps[table]
+
+    @staticmethod
+    def _is_empty_in(text: str, chain: str) -> bool:
+        """Whether a text declares a chain without rules: those are what junctions fill."""
+        return re.search(rf"^\s*chain {re.escape(chain)} \{{\s*\}}", text, re.MULTILINE) is not None
+
+    def _timeouts(self, table: str) -> set[IdleTimeout]:
+        found = self._door.sets.timeouts(_SECURITY_FAMILY, table)
+        seconds = (int(name.rpartition("-")[2]) for name in found if name.startswith("idle4-"))
+        return {IdleTimeout(table, each) for each in seconds}
 
     def _set(self, family: str, table: str, name: str) -> frozenset[Element]:
         key = (family, table, name)

@@ -20,12 +20,13 @@ from podvnet.model.kernel import (
     InterfaceAddress,
     LinkUp,
     Neighbour,
+    NeighbourProxy,
     Route,
     RoutingRule,
     VethPair,
 )
 
-RtnetlinkObject = VethPair | LinkUp | InterfaceAddress | Route | RoutingRule | Neighbour | BridgeEntry
+RtnetlinkObject = VethPair | LinkUp | InterfaceAddress | Route | RoutingRule | Neighbour | NeighbourProxy | BridgeEntry
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
@@ -51,6 +52,7 @@ _ALL_BITS = 0xFFFFFFFF
 PERMANENT = 0x80
 _STATIC_ENTRY = 0x40 | 0x02
 _NTF_MASTER = 0x04
+NTF_PROXY = 0x08
 _NO_PREFIX_ROUTE = 0x200
 _NO_DAD = 0x02
 
@@ -119,6 +121,8 @@ def add(item: RtnetlinkObject, descriptor_of: Callable[[str], int], *, converge:
             return [_rule(NEWRULE, how, item)]
         case Neighbour():
             return [_neighbour(NEWNEIGH, CREATE | REPLACE, item)]
+        case NeighbourProxy(index):
+            return [_neighbour_proxy(NEWNEIGH, CREATE | REPLACE, item), _no_proxy_delay(index, socket.AF_INET6)]
         case BridgeEntry():
             return [_bridge_entry(NEWNEIGH, CREATE | REPLACE, item)]
 
@@ -138,6 +142,8 @@ def remove(item: RtnetlinkObject) -> list[Message]:
             return [_rule(DELRULE, 0, item)]
         case Neighbour():
             return [_neighbour(DELNEIGH, 0, item)]
+        case NeighbourProxy():
+            return [_neighbour_proxy(DELNEIGH, 0, item)]
         case BridgeEntry():
             return [_bridge_entry(DELNEIGH, 0, item)]
 
@@ -187,17 +193,18 @@ def _add_veth(pair: VethPair, peer_namespace: int) -> list[Message]:
         body = link_body(pair.index, _CLOSED_PORT, family=AF_BRIDGE)
         messages.append(Message(SETLINK, 0, body, f"configure bridge port {pair.name}"))
     if pair.proxy_arp:
-        messages.append(_no_proxy_delay(pair.index, pair.name))
+        messages.append(_no_proxy_delay(pair.index, socket.AF_INET))
     body = link_body(pair.index, flags=IFF_UP, change=IFF_UP)
     messages.append(Message(SETLINK, 0, body, f"set link {pair.name} up"))
     return messages
 
 
-def _no_proxy_delay(index: int, name: str) -> Message:
+def _no_proxy_delay(index: int, family: int) -> Message:
     """Answer for others at once: the kernel's default waits up to 0.8 s, so that the true owner may speak first."""
-    body = _TABLE_HEADER.pack(socket.AF_INET, 0) + text(1, "arp_cache")
+    table = "arp_cache" if family == socket.AF_INET else "ndisc_cache"
+    body = _TABLE_HEADER.pack(family, 0) + text(1, table)
     body += nested(6, u32(1, index), attribute(13, _U64.pack(0)))
-    return Message(_SETNEIGHTBL, 0, body, f"answer ARP on {name} at once")
+    return Message(_SETNEIGHTBL, 0, body, f"answer for others on link {index} at once ({table})")
 
 
 def _address(kind: int, flags: int, item: InterfaceAddress) -> Message:
@@ -250,6 +257,13 @@ def _neighbour(kind: int, flags: int, item: Neighbour) -> Message:
     body = NEIGHBOUR_HEADER.pack(family, 0, item.index, PERMANENT, 0, 0)
     body += attribute(1, item.address.packed) + attribute(2, mac_bytes(item.mac))
     doing = f"{'add' if kind == NEWNEIGH else 'delete'} neighbour {item.address} on link {item.index}"
+    return Message(kind, flags, body, doing)
+
+
+def _neighbour_proxy(kind: int, flags: int, item: NeighbourProxy) -> Message:
+    body = NEIGHBOUR_HEADER.pack(socket.AF_INET6, 0, item.index, PERMANENT, NTF_PROXY, 0)
+    body += attribute(1, item.address.packed)
+    doing = f"{'add' if kind == NEWNEIGH else 'delete'} neighbour proxy {item.address} on link {item.index}"
     return Message(kind, flags, body, doing)
 
 

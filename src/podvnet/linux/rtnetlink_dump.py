@@ -17,6 +17,7 @@ from podvnet.model.kernel import (
     BridgeEntry,
     InterfaceAddress,
     Neighbour,
+    NeighbourProxy,
     Route,
     RoutingRule,
 )
@@ -108,6 +109,16 @@ def neighbours(netlink: NetlinkSocket) -> Iterator[Neighbour]:
         got = attributes(body, 12)
         if 1 in got and 2 in got:
             yield Neighbour(index, ip_address(got[1]), Mac(got[2].hex(":")))
+
+
+def neighbour_proxies(netlink: NetlinkSocket) -> Iterator[NeighbourProxy]:
+    """The addresses of IPv6 that links answer neighbour solicitations for."""
+    header = rt.NEIGHBOUR_HEADER.pack(socket.AF_INET6, 0, 0, 0, rt.NTF_PROXY, 0)
+    for _, body in netlink.dump(rt.GETNEIGH, header, "list neighbour proxies"):
+        _, _, index, _, flags, _ = rt.NEIGHBOUR_HEADER.unpack_from(body)
+        got = attributes(body, 12)
+        if flags & rt.NTF_PROXY and 1 in got:
+            yield NeighbourProxy(index, ip_address(got[1]))
 
 
 def bridge_entries(netlink: NetlinkSocket) -> Iterator[BridgeEntry]:

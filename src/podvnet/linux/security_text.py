@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from podvnet.model.kernel import AddressSet, Chain, Dispatch, KernelObject, Step
+from podvnet.model.kernel import AddressSet, Chain, Dispatch, IdleTimeout, Junction, KernelObject, Step
 
 _FAMILY = "inet"
+_PROTOCOLS = {4: "ip", 6: "ip6"}
 DOOR = "door-"
 """What the names of chains between a verdict map and the chain that is meant begin with."""
 
@@ -21,10 +22,16 @@ def security_text(steps: Iterable[Step]) -> str:
     removed = [step.object for step in steps if not step.add]
     lines = [
         *(_declaration(item) for item in added if isinstance(item, AddressSet)),
+        *(_timeout(item) for item in added if isinstance(item, IdleTimeout)),
+        # Chains may lead to junctions that come with them.
+        *(f"add chain {_FAMILY} {item.table} {item.name}" for item in added if isinstance(item, Junction)),
         *(_chain(item) for item in added if isinstance(item, Chain)),
         *_dispatches(removed, added),
-        *(_end("chain", item) for item in removed if isinstance(item, Chain)),
-        *(_end("set", item) for item in removed if isinstance(item, AddressSet)),
+        *_junctions(removed, added),
+        *(_end("chain", item.table, item.name) for item in removed if isinstance(item, Chain)),
+        *(_end("chain", item.table, item.name) for item in _closed(removed, added) if not item.declared),
+        *(_end("set", item.table, item.name) for item in removed if isinstance(item, AddressSet)),
+        *(_timeout_end(item) for item in removed if isinstance(item, IdleTimeout)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -65,6 +72,33 @@ def _dispatches(removed: list[KernelObject], added: list[KernelObject]) -> Itera
             yield f"delete chain {chain}"
 
 
-def _end(kind: str, item: Chain | AddressSet) -> str:
-    place = f"{kind} {_FAMILY} {item.table} {item.name}"
-    return f"delete {place}"
+def _junctions(removed: list[KernelObject], added: list[KernelObject]) -> Iterator[str]:
+    """The rules of junctions: that of one which goes leads nowhere before it goes."""
+    for item in _closed(removed, added):
+        place = f"{_FAMILY} {item.table} {item.name}"
+        yield f"add chain {place}\nflush chain {place}"
+    for item in (each for each in added if isinstance(each, Junction)):
+        place = f"{_FAMILY} {item.table} {item.name}"
+        yield f"flush chain {place}\nadd rule {place} jump {item.chain}"
+
+
+def _closed(removed: list[KernelObject], added: list[KernelObject]) -> list[Junction]:
+    stay = {(item.table, item.name) for item in added if isinstance(item, Junction)}
+    return [item for item in removed if isinstance(item, Junction) and (item.table, item.name) not in stay]
+
+
+def _timeout(item: IdleTimeout) -> str:
+    lines = (
+        f"\tct timeout {name} {{\n\t\tprotocol tcp\n\t\tl3proto {_PROTOCOLS[version]}\n"
+        f"\t\tpolicy = {{ established : {item.seconds} }}\n\t}}"
+        for version, name in item.names.items()
+    )
+    return f"table {_FAMILY} {item.table} {{\n" + "\n".join(lines) + "\n}"
+
+
+def _timeout_end(item: IdleTimeout) -> str:
+    return "\n".join(f"delete ct timeout {_FAMILY} {item.table} {name}" for name in item.names.values())
+
+
+def _end(kind: str, table: str, name: str) -> str:
+    return f"delete {kind} {_FAMILY} {table} {name}"

@@ -65,6 +65,13 @@ def derived_mac(oui: bytes, *parts: str) -> Mac:
     return Mac((oui + digest)[:6].hex(":"))
 
 
+def link_local(mac: Mac) -> IPv6Address:
+    """The link-local address that Linux gives an interface by its MAC. Source: RFC 4291, appendix A."""
+    octets = mac_bytes(mac)
+    identifier = bytes([octets[0] ^ 0x02]) + octets[1:3] + b"\xff\xfe" + octets[3:6]
+    return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
+
+
 def parse_prefix(text: str) -> Prefix:
     """Read a CIDR strictly: host bits set are a ``ValueError`` that names the prefix meant."""
     loose = ip_network(text, strict=False)

@@ -22,6 +22,13 @@ class Mode(StrEnum):
 
 LINK_PREFIX = "azv"
 """Host ends of pods' veth pairs are named so, as the original plug-in's are."""
+OFFER_PREFIX = "ctr"
+"""Container ends are named so while they lie in the VM's own namespace for an engine to take."""
+ENGINES_IFNAME = "eth/"
+"""Stands for the interface's name in the key of an attachment whose container end an engine names and configures.
+
+No interface can have this name, so no attachment of CNI has such a key.
+"""
 _FIRST_LINK_INDEX = 1 << 20
 
 BRIDGE_INDEX = (1 << 20) - 1
@@ -66,8 +73,22 @@ class Attachment:
     @property
     def link_name(self) -> str:
         """The name of the host end. Never used twice, so a link that waits for deletion is in nobody's way."""
+        return LINK_PREFIX + self._digest
+
+    @property
+    def offered(self) -> bool:
+        """Whether an engine takes the container end from the VM's namespace, and names and configures it."""
+        return self.key.ifname == ENGINES_IFNAME
+
+    @property
+    def offered_name(self) -> str:
+        """The name of the container end until an engine has taken it, and after it gave it back."""
+        return OFFER_PREFIX + self._digest
+
+    @property
+    def _digest(self) -> str:
         text = f"{self.number}\0{self.key.network}\0{self.key.container}\0{self.key.ifname}"
-        return LINK_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:11]
+        return hashlib.sha256(text.encode()).hexdigest()[:11]
 
     @property
     def label(self) -> str:

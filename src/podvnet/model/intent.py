@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from podvnet.model.address import Address, Mac, Prefix
+from podvnet.model.dns import PrivateZone
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.limits import FLOW_TIMEOUT, NIC_MTU
 from podvnet.model.load_balancer import LoadBalancer
@@ -16,6 +17,7 @@ from podvnet.model.public_address import NatGateway, PublicAddress
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import Peering, RouteTable
 from podvnet.model.security import SecurityGroup
+from podvnet.model.service import Service
 from podvnet.model.subnet import Subnet
 
 
@@ -26,6 +28,7 @@ class VirtualNetwork:
     Attributes:
         peerings: those that are connected.
         flow_timeout: seconds after which an idle flow is forgotten.
+        domain_suffix: what Azure's own names of its VMs end with.
     """
 
     id: ResourceId
@@ -35,6 +38,7 @@ class VirtualNetwork:
     dns_servers: tuple[Address, ...] = ()
     peerings: tuple[Peering, ...] = ()
     flow_timeout: int = FLOW_TIMEOUT
+    domain_suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,12 @@ class IpConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class NetworkInterface:
-    """A NIC. ``number`` is small, stable and unique in the fabric; the port's name and index come from it."""
+    """A NIC. ``number`` is small, stable and unique in the fabric; the port's name and index come from it.
+
+    Attributes:
+        dns_servers: its own: none of them for the platform's; None for those of the virtual network.
+        name_label: another name of its own in the virtual network, beside that of the VM.
+    """
 
     id: ResourceId
     number: int
@@ -72,6 +81,18 @@ class NetworkInterface:
     ip_forwarding: bool = False
     mtu: int = NIC_MTU
     security_group: ResourceId | None = None
+    exposed: tuple[IpConfiguration, ...] = field(init=False, compare=False, repr=False)
+    """Those ip-configurations that the internet or a load balancer knows: few of many, looked at in every change."""
+
+    def __post_init__(self) -> None:
+        """Find what is exposed."""
+        found = (
+            each for each in self.ip_configurations if each.public or each.pools or each.nat_rules or each.outbound
+        )
+        object.__setattr__(self, "exposed", tuple(found))
+
+    dns_servers: tuple[Address, ...] | None = None
+    name_label: str = ""
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -95,7 +116,11 @@ class ManagedIdentity:
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine:
-    """A VM. Its NICs are in the order of its network profile, the primary first."""
+    """A VM. Its NICs are in the order of its network profile, the primary first.
+
+    Attributes:
+        host_name: what it calls itself, when that is not its name.
+    """
 
     id: ResourceId
     vm_id: str
@@ -105,14 +130,20 @@ class VirtualMachine:
     running: bool = True
     tags: tuple[tuple[str, str], ...] = ()
     identities: tuple[ManagedIdentity, ...] = ()
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class InternetHost:
-    """A simulated host of the internet: a public address that answers in the internet namespace."""
+    """A simulated host of the internet: a public address that answers in the internet namespace.
+
+    Attributes:
+        dns: it is a resolver, which the platform's forwards to.
+    """
 
     id: ResourceId
     address: Address
+    dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +161,8 @@ class Intent:
     security_groups: dict[str, SecurityGroup] = field(default_factory=dict)
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
     flow_logs: dict[str, FlowLog] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    private_zones: dict[str, PrivateZone] = field(default_factory=dict)
     public_addresses: dict[str, PublicAddress] = field(default_factory=dict)
     nat_gateways: dict[str, NatGateway] = field(default_factory=dict)
     load_balancers: dict[str, LoadBalancer] = field(default_factory=dict)

@@ -144,6 +144,14 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighbourProxy:
+    """Neighbour solicitations for ``address`` that come in by a link are answered; IPv6, and the VM must forward it."""
+
+    index: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeEntry:
     """A static entry of a bridge's forwarding database: ``mac`` is behind the port ``index``."""
 
@@ -190,7 +198,34 @@ class Dispatch:
     chain: str
 
 
-SecurityObject = Chain | Dispatch
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """A chain of a lasting name whose one rule leads to ``chain``. Its exchange is missed by no packet.
+
+    Attributes:
+        declared: the text of the table's :class:`Ruleset` has the chain; without a junction it is empty.
+    """
+
+    table: str
+    name: str
+    chain: str
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """In an nftables table, what a rule gives TCP connections: ``seconds`` of silence until they are forgotten."""
+
+    table: str
+    seconds: int
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What rules call it, by IP version."""
+        return {version: f"idle{version}-{self.seconds}" for version in (4, 6)}
+
+
+SecurityObject = Chain | Dispatch | Junction
 """What is changed in one transaction for a whole namespace, additions and removals together."""
 
 KernelObject = (
@@ -205,7 +240,10 @@ KernelObject = (
     | AddressSet
     | Chain
     | Dispatch
+    | Junction
+    | IdleTimeout
     | Neighbour
+    | NeighbourProxy
     | BridgeEntry
     | Element
 )

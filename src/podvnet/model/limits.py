@@ -60,3 +60,14 @@ PUBLIC_ADDRESSES_PER_REGION = 1_000
 """Of an Enterprise Agreement; other offers have fewer. So with NAT gateways."""
 NAT_GATEWAYS_PER_REGION = 1_000
 VIRTUAL_MACHINES_PER_REGION = 25_000
+
+PRIVATE_ZONES_PER_SUBSCRIPTION = 1_000
+RECORD_SETS_PER_ZONE = 25_000
+RECORDS_PER_SET = 20
+LINKS_PER_ZONE = 1_000
+REGISTRATION_LINKS_PER_ZONE = 100
+DNS_SERVERS_PER_VIRTUAL_NETWORK = 20
+DNS_QUERIES_PER_SECOND = 1_000
+"""Of one VM, its pods included, to the platform's resolver; and so the largest burst."""
+DNS_QUERIES_PENDING = 200
+"""Of one VM, that the platform's resolver still works at."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
-from podvnet.model.address import Prefix
+from podvnet.model.address import GATEWAY6, WIRESERVER_ADDRESS, Prefix
 
 TABLE_DATE = "2026-11-01"
 """When the excerpt was made."""
@@ -26,7 +26,7 @@ PLATFORM_LICENSING = "AzurePlatformLKM"
 _STORAGE = ("20.38.96.0/19", "20.60.0.0/16", "20.150.0.0/17", "52.239.128.0/17", "2603:1000:4:400::/57")
 _SQL = ("13.69.104.192/26", "20.51.9.128/25", "40.79.128.0/21", "52.162.105.192/26", "2603:1020:206:300::/57")
 _TABLE = {
-    LOAD_BALANCER: ("168.63.129.16/32",),
+    LOAD_BALANCER: (f"{WIRESERVER_ADDRESS}/32", f"{GATEWAY6}/128"),
     "Storage": _STORAGE,
     "Sql": _SQL,
     "AzureCloud": (*_STORAGE, *_SQL, "13.64.0.0/11", "20.33.0.0/16", "40.64.0.0/10", "52.224.0.0/11", "2603:1000::/24"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from podvnet.model.address import Address
@@ -22,6 +22,8 @@ class Verdict(StrEnum):
     ANSWERED_BY_PLATFORM = "AnsweredByPlatform"
     """By the metadata service or the wireserver."""
     LEFT_TO_INTERNET = "LeftToInternet"
+    REACHED_SERVICE = "ReachedService"
+    """By a service endpoint, to the service's own firewall, with its private source."""
     DROPPED = "Dropped"
 
 
@@ -40,16 +42,67 @@ class Check(StrEnum):
     """The route of the sender's subnet that the destination takes."""
     SECURITY_RULE = "SecurityRule"
     """The first rule of a security group that matches."""
+    NAT_GATEWAY = "NatGateway"
+    """The NAT gateway of the source's subnet carries the protocol."""
     OUTBOUND = "Outbound"
     """The source has a public address to leave to the internet with."""
+    SERVICE = "Service"
+    """A service endpoint leads to the service, whatever public address the source has or has not."""
     PEERING = "Peering"
     """Both sides of a peering carry the packet."""
     APPLIANCE = "Appliance"
     """The appliance of a route is there and takes packets that are not its own."""
+    PUBLIC_ADDRESS = "PublicAddress"
+    """A NIC or a load balancer takes what the internet sends to a public address."""
+    FRONTEND = "Frontend"
+    """A rule of the load balancer that has the destination is about the protocol and port."""
+    BACKEND = "Backend"
+    """A member of the rule's backend pool gets new flows."""
     OWNER = "Owner"
     """A NIC of a running VM has the destination."""
+    OPEN = "Open"
+    """The receiver of what comes from the internet has a security group: public addresses are closed without one."""
+    HAIRPIN = "Hairpin"
+    """A load balancer does not lead a packet back to whom it comes from."""
     LOOP = "Loop"
     """An appliance gets a packet once."""
+
+
+class Egress(StrEnum):
+    """The ways to the internet, the first that a source has is taken.
+
+    Source: Azure document "What is Azure NAT Gateway?", "Traffic routes" and the order of outbound connectivity.
+    """
+
+    NAT_GATEWAY = "NatGateway"
+    OWN_ADDRESS = "PublicAddress"
+    OUTBOUND_RULE = "OutboundRule"
+    LOAD_BALANCING_RULE = "LoadBalancingRule"
+    DEFAULT = "DefaultOutbound"
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """As whom a packet leaves to the internet.
+
+    Attributes:
+        address: its public source.
+        ports: the first and the last of those that its source port is one of; None where the sender's is kept. One
+            that is among them is kept as well, for any other the first stands here: which it is is left open.
+    """
+
+    egress: Egress
+    address: Address
+    ports: tuple[int, int] | None = None
+
+    def keeps_port(self, flow: Flow) -> bool:
+        """Whether the internet sees the sender's own port."""
+        return self.ports is None or self.ports[0] <= flow.source_port <= self.ports[1]
+
+    def applied(self, flow: Flow) -> Flow:
+        """The packet as the internet sees it."""
+        port = flow.source_port if self.ports is None or self.keeps_port(flow) else self.ports[0]
+        return replace(flow, source=self.address, source_port=port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +137,26 @@ class Trace:
     """A packet's way, from its sender to its end.
 
     Attributes:
-        flow: the packet.
+        flow: the packet, as it is sent.
         verdict: how it ends.
         hops: the decisions, in order; the last one is what dropped it, where it was dropped.
-        nics: the NICs it came to, in order: the sender's, those of appliances, the receiver's. Ids.
-        outbound: the public address that it leaves to the internet with.
+        nics: the NICs it came to, in order: the sender's, those of appliances, the receiver's. Ids. A packet from the
+            internet has no sender among them.
+        arrival: the packet as whom it came to last sees it, with the addresses and ports that it had then.
+        way_out: as whom it leaves to the internet. It may come in again, to a public address of the fabric.
     """
 
     flow: Flow
     verdict: Verdict
     hops: tuple[Hop, ...]
     nics: tuple[ResourceId, ...]
-    outbound: Address | None = None
+    arrival: Flow
+    way_out: WayOut | None = None
+
+    @property
+    def outbound(self) -> Address | None:
+        """The public address that it leaves to the internet with."""
+        return self.way_out.address if self.way_out else None
 
     @property
     def culprit(self) -> Hop | None:

@@ -7,6 +7,10 @@ discovery, and whatever it sends is addressed to the gateway: the host decides w
 The VM's side is a routed port (``transparent``) or a bridge port (``bridge``, ``tunnel``). In both, what the pod may
 send as (link, MAC, address) is an element of the sets that :mod:`podvnet.plan.node_ruleset` checks; all else is
 dropped.
+
+An attachment that is *offered* is one whose container end an engine takes from the VM's own namespace and configures
+with what it is told: address, routes, next hop. Nobody there knows neighbours, so the VM's end answers for the next
+hops, and the container may ask for them.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
-from podvnet.model.address import PLATFORM_MAC, Mac, Prefix, mac_bytes
+from podvnet.model.address import PLATFORM_MAC, Address, Interface, Mac, Prefix, link_local, mac_bytes
 from podvnet.model.attachment import BRIDGE_INDEX, Attachment, Mode
 from podvnet.model.kernel import (
     LOOPBACK,
@@ -24,8 +28,10 @@ from podvnet.model.kernel import (
     KernelObject,
     LinkUp,
     Neighbour,
+    NeighbourProxy,
     Route,
     Step,
+    Sysctl,
     VethPair,
     field_bytes,
     host_prefix,
@@ -53,6 +59,26 @@ def attach_steps(attachment: Attachment) -> tuple[Step, ...]:
     )
 
 
+def offer_steps(attachment: Attachment) -> tuple[Step, ...]:
+    """The steps of an offered attachment. Only for the mode ``transparent``."""
+    name = attachment.link_name
+    # Answers to what the VM itself sends to a published port at 127.0.0.1 come back by the link.
+    settings = [Sysctl(f"ipv4/conf/{name}/route_localnet", "1")]
+    if any(each.version == 6 for each in attachment.addresses):
+        settings.append(Sysctl(f"ipv6/conf/{name}/proxy_ndp", "1"))
+    items: list[KernelObject] = [*guard(attachment), *host_side(attachment), *settings]
+    return tuple(Step(True, HOST, item) for item in items)
+
+
+def next_hop(interface: Interface) -> Address:
+    """The next hop an engine configures beside an address.
+
+    It is the subnet's first address in IPv6 too, which Azure reserves as well: the gateway that VMs have there,
+    fe80::1234:5678:9abc, would be the same on each interface of a container with several.
+    """
+    return interface.network.network_address + 1
+
+
 def guard(attachment: Attachment) -> list[Element]:
     """The elements that let the pod send and be found. Each IP version has sets of its own."""
     index = index_bytes(attachment.link_index)
@@ -66,14 +92,25 @@ def guard(attachment: Attachment) -> list[Element]:
             elements.append(Element("inet", TABLE, f"sources{version}", source))
             if version == 4:
                 elements.append(Element("arp", TABLE, "sources4", source))
+            if attachment.offered and version == 6:
+                elements += _solicitors(attachment, interface)
             continue
         elements.append(Element("bridge", TABLE, f"sources{version}", source))
         elements.append(Element("bridge", TABLE, f"delivery{version}", address, mac))
         if attachment.mode is Mode.BRIDGE:
             elements.append(Element("bridge", TABLE, f"local{version}", address, mac))
+    if attachment.offered:
+        elements.append(Element("inet", TABLE, "autoconfigured", index))
     if attachment.mode is Mode.TUNNEL:
         elements.append(Element("bridge", TABLE, "tunnel_ports", index))
     return elements
+
+
+def _solicitors(attachment: Attachment, interface: Interface) -> list[Element]:
+    """What a container may solicit neighbours as: Linux asks again by the link-local address it gave itself."""
+    link, mac = index_bytes(attachment.link_index), mac_bytes(attachment.mac)
+    own = (interface.ip, link_local(attachment.mac))
+    return [Element("inet", TABLE, "solicitors6", field_bytes(link, mac, each.packed)) for each in own]
 
 
 def host_side(attachment: Attachment) -> list[KernelObject]:
@@ -85,9 +122,9 @@ def host_side(attachment: Attachment) -> list[KernelObject]:
             name=attachment.link_name,
             index=index,
             mac=host_mac(attachment),
-            peer_namespace=POD,
-            peer_name=attachment.key.ifname,
-            peer_index=index,
+            peer_namespace=HOST if attachment.offered else POD,
+            peer_name=attachment.offered_name if attachment.offered else attachment.key.ifname,
+            peer_index=0 if attachment.offered else index,  # 0: the kernel chooses; both ends lie in one namespace
             peer_mac=attachment.mac,
             mtu=attachment.mtu,
             proxy_arp=routed,
@@ -102,6 +139,8 @@ def host_side(attachment: Attachment) -> list[KernelObject]:
     for interface in attachment.addresses:
         objects.append(Neighbour(index, interface.ip, attachment.mac))
         objects.append(Route(host_prefix(interface.ip), index))
+        if attachment.offered and interface.version == 6:
+            objects.append(NeighbourProxy(index, next_hop(interface)))
     return objects
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from podvnet.model.address import Address
-from podvnet.model.intent import Intent, NetworkInterface
+from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface
 from podvnet.model.load_balancer import AdminState, BalancingRule, Frontend, InboundNatRule, LoadBalancer, Probe
 from podvnet.model.resource_id import ResourceId
 
@@ -89,31 +89,40 @@ class Backends:
     @cached_property
     def _members(self) -> dict[str, tuple[Member, ...]]:
         found: dict[str, list[Member]] = {}
-        here: dict[tuple[str, Address], Member] = {}
         for nic in self._running:
-            for config in nic.ip_configurations:
-                member = Member(config.address, nic, config is nic.primary(config.address.version))
-                here[nic.virtual_network.key, config.address] = member
+            for config in nic.exposed:
                 for pool in config.pools:
-                    found.setdefault(pool.key, []).append(member)
+                    found.setdefault(pool.key, []).append(_member(nic, config))
         for balancer in self._intent.load_balancers.values():
             for written in balancer.pools:
                 network = written.virtual_network.key if written.virtual_network else ""
                 for each in written.addresses:
-                    known = here.get((network, each.address), Member(each.address, None, is_primary=False))
+                    known = self._by_address.get((network, each.address), Member(each.address, None, is_primary=False))
                     found.setdefault(written.id.key, []).append(replace(known, state=each.state))
         return {key: tuple(sorted(members, key=lambda each: int(each.address))) for key, members in found.items()}
 
     @cached_property
     def _targets(self) -> dict[str, Member]:
         return {
-            rule.key: Member(config.address, nic, config is nic.primary(config.address.version))
+            rule.key: _member(nic, config)
+            for nic in self._running
+            for config in nic.exposed
+            for rule in config.nat_rules
+        }
+
+    @cached_property
+    def _by_address(self) -> dict[tuple[str, Address], Member]:
+        return {
+            (nic.virtual_network.key, config.address): _member(nic, config)
             for nic in self._running
             for config in nic.ip_configurations
-            for rule in config.nat_rules
         }
 
     @cached_property
     def _running(self) -> list[NetworkInterface]:
         machines = self._intent.machines.values()
         return [nic for machine in machines if machine.running for nic in self._intent.machine_nics(machine)]
+
+
+def _member(nic: NetworkInterface, config: IpConfiguration) -> Member:
+    return Member(config.address, nic, config is nic.primary(config.address.version))

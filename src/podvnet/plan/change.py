@@ -23,7 +23,9 @@ from podvnet.model.kernel import (
     Chain,
     Dispatch,
     Element,
+    IdleTimeout,
     InterfaceAddress,
+    Junction,
     KernelObject,
     LinkUp,
     Neighbour,
@@ -43,9 +45,11 @@ _RANK: dict[type[KernelObject], int] = {
     Sysctl: 1,
     Ruleset: 2,
     AddressSet: 3,
+    IdleTimeout: 3,
     Element: 4,
     Chain: 5,
     Dispatch: 5,
+    Junction: 5,
     VethPair: 6,
     LinkUp: 7,
     InterfaceAddress: 8,
@@ -122,9 +126,11 @@ def ordered(removals: Iterable[Step], additions: Iterable[Step]) -> tuple[Step, 
 
 
 def _is_late(step: Step, going: set[tuple[str, str]]) -> bool:
-    """Sets that go are asked by the old chains until those have gone."""
+    """Sets that go are asked by the old chains until those have gone; so are timeouts."""
     item = step.object
-    return isinstance(item, AddressSet) or (isinstance(item, Element) and (step.namespace, item.set) in going)
+    return isinstance(item, AddressSet | IdleTimeout) or (
+        isinstance(item, Element) and (step.namespace, item.set) in going
+    )
 
 
 def _order(step: Step) -> tuple[int, str, int, int]:

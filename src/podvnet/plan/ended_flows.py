@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from podvnet.model.flow import Flow
 from podvnet.model.intent import Intent
 from podvnet.model.resource_id import ResourceId
-from podvnet.model.verdict import Verdict
+from podvnet.model.verdict import Check
 from podvnet.plan.evaluate import Evaluator, SenderError
 
 
@@ -34,7 +34,8 @@ def flushed_networks(old: Intent, new: Intent) -> set[ResourceId]:
 def refused(flows: Iterable[Flow], network: ResourceId, evaluator: Evaluator) -> set[Flow]:
     """Those of the flows in a virtual network that would not be allowed if they began now.
 
-    A flow whose sender is not known, as one that came from the internet, is left alone.
+    A flow whose sender is not known is left alone. One that a load balancer led to a member outlasts that member's
+    health: no rule of a group ends it for that.
     """
     return {flow for flow in flows if _is_refused(flow, network, evaluator)}
 
@@ -46,4 +47,4 @@ def _is_refused(flow: Flow, network: ResourceId, evaluator: Evaluator) -> bool:
         trace = evaluator.evaluate(flow, here[0] if here else None, follow=False)
     except SenderError:
         return False
-    return trace.verdict is Verdict.DROPPED
+    return trace.culprit is not None and trace.culprit.check is not Check.BACKEND

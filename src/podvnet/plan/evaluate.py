@@ -11,6 +11,7 @@ from podvnet.model.address import Address
 from podvnet.model.flow import Flow
 from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.verdict import Trace
+from podvnet.plan.entrances import is_of_internet
 from podvnet.plan.topology import Topology
 from podvnet.plan.walk import Walk
 
@@ -25,7 +26,8 @@ def evaluate(intent: Intent, flow: Flow, sender: NetworkInterface | None = None)
     Args:
         intent: what there should be.
         flow: the packet.
-        sender: the NIC that sends it; the one that has the source address when it is left out.
+        sender: the NIC that sends it; the one that has the source address when it is left out, or the internet, when
+            it is a public one and so is the destination.
 
     Raises:
         SenderError: no sender is given, and none or several NICs have the source address.
@@ -49,13 +51,25 @@ class Evaluator:
 
         Args:
             flow: the packet.
-            sender: the NIC that sends it; the one that has the source address when it is left out.
+            sender: the NIC that sends it; when it is left out the one that has the source address, or the internet for
+                a packet from a public address to one of the fabric.
             follow: go on where an appliance sends what it got; otherwise the trace ends there.
 
         Raises:
             SenderError: no sender is given, and none or several NICs have the source address.
         """
-        return Walk(self.topology, flow, follow=follow).run(sender or self.sender(flow.source))
+        if sender is None and not self.is_from_internet(flow):
+            sender = self.sender(flow.source)
+        return Walk(self.topology, flow, follow=follow).run(sender)
+
+    def is_from_internet(self, flow: Flow) -> bool:
+        """Whether nobody but the internet can send a packet: to a public address of the fabric, from one no NIC has."""
+        topology = self.topology
+        return (
+            not topology.holders(flow.source)
+            and is_of_internet(flow.source)
+            and topology.entrances.knows(flow.destination)
+        )
 
     def sender(self, address: Address) -> NetworkInterface:
         """The NIC that has an address.

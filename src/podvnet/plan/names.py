@@ -12,6 +12,8 @@ PREFIX = "podvnet-"
 TABLE = "podvnet"
 """The nftables table of a virtual network's namespace."""
 INTERNET = PREFIX + "internet"
+SERVICES = PREFIX + "services"
+"""The namespace in which stand-ins of Azure's services live."""
 MACHINE_PREFIX = PREFIX + "vm-"
 
 GUEST_NIC_INDEX = 2
@@ -20,6 +22,9 @@ GUEST_NIC_INDEX = 2
 UPLINK = "internet"
 """The interface of a virtual network's namespace that leads to the internet namespace."""
 UPLINK_INDEX = 2
+SERVICES_LINK = "services"
+"""The interface, of a virtual network's namespace and of the internet's, that leads to the services."""
+SERVICES_INDEX = 3
 _FIRST_PORT = 1000
 _FIRST_INTERNET_LINK = 1000
 _FIRST_PEER_LINK = 200_000
@@ -62,13 +67,18 @@ def port_name(nic_number: int) -> str:
 
 
 def internet_link_index(network_number: int) -> int:
-    """The index, in the internet namespace, of the link to a virtual network."""
+    """The index, in the namespaces of the internet and of the services, of the link to a virtual network."""
     return _FIRST_INTERNET_LINK + network_number
 
 
 def internet_link_name(network_number: int) -> str:
     """The name of that link."""
     return f"vnet{network_number}"
+
+
+def services_table(network_number: int) -> int:
+    """The routing table, the mark and the conntrack zone, in the services' namespace, of a virtual network's flows."""
+    return _FIRST_INTERNET_LINK + network_number
 
 
 def routing_table(number: int, services: tuple[int, ...] = ()) -> int:

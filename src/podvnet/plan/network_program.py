@@ -37,7 +37,6 @@ from podvnet.model.kernel import (
     NetworkNamespace,
     Program,
     Route,
-    Ruleset,
     Sysctl,
     VethPair,
     field_bytes,
@@ -47,165 +46,35 @@ from podvnet.model.kernel import (
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
 from podvnet.plan.names import TABLE
-from podvnet.plan.routing_program import INTERNET_SIDE, NETWORK_SIDE, NOWHERE6, mark_element, zone_objects
+from podvnet.plan.network_ruleset import INTERNET_RULESET, NETWORK_RULESET
+from podvnet.plan.routing_program import INTERNET_SIDE, NETWORK_SIDE, mark_element, zone_objects
 from podvnet.plan.security_program import members_set
 
-ENDED = 1
-"""The mark of connections that were allowed once and are not any more, where a security group says that it counts."""
-
-_SOLICITATIONS = "{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }"
-
 _LOOSE = (Sysctl("ipv4/conf/all/rp_filter", "0"), Sysctl("ipv4/conf/default/rp_filter", "0"))
-_ROUTER = (
+_FORWARDING = (
     *_LOOSE,
     Sysctl("ipv4/ip_forward", "1"),
     Sysctl("ipv6/conf/all/forwarding", "1"),
     # A packet may leave by the port it came in by (a pod of the same VM): nobody must be told of a "better" way.
     Sysctl("ipv4/conf/all/send_redirects", "0"),
     Sysctl("ipv4/conf/default/send_redirects", "0"),
+)
+_ROUTER = (
+    *_FORWARDING,
     Sysctl("ipv4/icmp_echo_ignore_all", "1"),
     Sysctl("ipv6/icmp/echo_ignore_all", "1"),
 )
 _FLOW_TIMEOUTS = ("tcp_timeout_established", "udp_timeout", "udp_timeout_stream")
 """Idle flows are forgotten alike, whatever their protocol. The other times are of flows that end or begin."""
 
-_NETWORK_RULES = f"""
-table inet {TABLE} {{
-	counter spoofed {{ }}
-	counter unowned {{ }}
-	counter uninvited {{ }}
-	counter no_outbound {{ }}
-	counter unsupported_protocol {{ }}
-	counter out_of_state {{ }}
-	counter ended {{ }}
-	counter peer_refused {{ }}
-	counter foreign_source {{ }}
-
-	# port, source MAC, source address: what each NIC may send as
-	set owned4 {{ type iface_index . ether_addr . ipv4_addr; }}
-	set owned6 {{ type iface_index . ether_addr . ipv6_addr; }}
-	# NICs with IP forwarding may send with any source address, not with any MAC
-	set forwarding {{ type iface_index . ether_addr; }}
-	# the primary address of each VM's primary NIC: only that may ask IMDS
-	set metadata4 {{ type iface_index . ipv4_addr; }}
-	# private address to public address
-	map outbound4 {{ type ipv4_addr : ipv4_addr; }}
-	set outbound_sources {{ type ipv4_addr; }}
-	# the ports of NICs with IP forwarding, and their own addresses
-	set appliances {{ type iface_index; }}
-	set appliance_addresses4 {{ type iface_index . ipv4_addr; }}
-	set appliance_addresses6 {{ type iface_index . ipv6_addr; }}
-	# by interface: the routing table of what comes in, the conntrack zone of legs to and from appliances
-	map route_table {{ type iface_index : verdict; }}
-	map zone {{ type iface_index : verdict; }}
-	# by interface: what a peered network may send and get
-	map from_peer {{ type iface_index : verdict; }}
-	map to_peer {{ type iface_index : verdict; }}
-	# by port: the security groups of its NIC and of its subnet
-	map from_nic {{ type iface_index : verdict; }}
-	map from_subnet {{ type iface_index : verdict; }}
-	map to_subnet {{ type iface_index : verdict; }}
-	map to_nic {{ type iface_index : verdict; }}
-	map platform_nic {{ type iface_index : verdict; }}
-	map platform_subnet {{ type iface_index : verdict; }}
-
-	chain port {{
-		type filter hook prerouting priority raw; policy accept;
-		iifname != "nic*" accept
-		iif . ether saddr . ip saddr @owned4 accept
-		iif . ether saddr . ip6 saddr @owned6 accept
-		iif . ether saddr @forwarding ip daddr != {{ {IMDS_ADDRESS}, {WIRESERVER_ADDRESS} }} accept
-		iif . ether saddr @forwarding meta nfproto ipv6 accept
-		# a guest looks for its gateway; what it says of itself is not believed, neighbours are written here
-		ip6 saddr {{ ::, fe80::/10 }} icmpv6 type {_SOLICITATIONS} accept
-		# every kernel reports the multicast groups it listens to; a virtual network has none
-		ip6 daddr ff02::16 icmpv6 type mld2-listener-report drop
-		counter name spoofed drop
-	}}
-
-	chain way {{
-		type filter hook prerouting priority raw + 5; policy accept;
-		iif vmap @route_table
-		# what the other end of a link says of its own multicast groups is no traffic to refuse and count
-		ip6 daddr ff00::/8 return
-		iif vmap @from_peer
-		# A flow through an appliance is here twice with the same addresses: each leg has a zone of its own, the same
-		# one both ways.
-		iif @appliances iif . ether saddr . ip saddr != @owned4 goto forwarded
-		iif @appliances iif . ether saddr . ip6 saddr != @owned6 goto forwarded
-		meta mark > {names.PLAIN_TABLE} goto routed
-	}}
-	chain routed {{
-		# for the appliance itself
-		fib daddr . mark oif . ip daddr @appliance_addresses4 return
-		fib daddr . mark oif . ip6 daddr @appliance_addresses6 return
-		fib daddr . mark oif @appliances iif vmap @zone
-	}}
-	chain forwarded {{
-		fib daddr . mark oif . ip daddr @appliance_addresses4 goto received
-		fib daddr . mark oif . ip6 daddr @appliance_addresses6 goto received
-		fib daddr . mark oif @appliances goto between_appliances
-		goto received
-	}}
-	chain received {{
-		fib daddr . mark oif vmap @zone
-	}}
-	chain between_appliances {{
-		ct zone set {names.BETWEEN_APPLIANCES}
-	}}
-
-	chain deliver {{
-		type filter hook forward priority filter; policy accept;
-		iifname "{names.UPLINK}" ct state != {{ established, related }} counter name uninvited drop
-		oifname "lo" counter name unowned drop
-		rt ip6 nexthop {NOWHERE6} counter name unowned drop
-		meta l4proto {{ 4, 41, 47 }} counter name unsupported_protocol drop
-		oif vmap @to_peer
-		ct state invalid counter name out_of_state drop
-		ct mark {ENDED} counter name ended drop
-		ct state {{ established, related }} accept
-		iif vmap @from_nic
-		iif vmap @from_subnet
-		oifname "{names.UPLINK}" ip saddr != @outbound_sources counter name no_outbound drop
-		oifname "{names.UPLINK}" meta nfproto ipv6 counter name no_outbound drop
-		oif vmap @to_subnet
-		oif vmap @to_nic
-	}}
-
-	chain platform {{
-		type filter hook input priority filter; policy drop;
-		icmpv6 type {_SOLICITATIONS} accept
-		iif vmap @platform_nic
-		iif vmap @platform_subnet
-		ip daddr {IMDS_ADDRESS} tcp dport 80 iif . ip saddr @metadata4 accept
-		ip daddr {WIRESERVER_ADDRESS} tcp dport {{ 80, 32526 }} iifname "nic*" accept
-	}}
-
-	chain outbound {{
-		type nat hook postrouting priority srcnat; policy accept;
-		oifname "{names.UPLINK}" snat ip to ip saddr map @outbound4
-	}}
-}}
-table arp {TABLE} {{
-	counter spoofed {{ }}
-	set owned4 {{ type iface_index . ether_addr . ipv4_addr; }}
-	chain port {{
-		type filter hook input priority filter; policy accept;
-		iifname != "nic*" accept
-		iif . arp saddr ether . arp saddr ip @owned4 accept
-		counter name spoofed drop
-	}}
-}}
-"""
-
-NETWORK_RULESET = Ruleset((("inet", TABLE), ("arp", TABLE)), _NETWORK_RULES)
-
 
 def compile_internet(hosts: Iterable[InternetHost]) -> Program:
     """The internet's namespace, with its hosts and the resource manager's address."""
     addresses = {InterfaceAddress(LOOPBACK, _single(host.address)) for host in hosts}
     addresses.add(InterfaceAddress(LOOPBACK, _single(MANAGEMENT_ADDRESS)))
-    return {names.INTERNET: frozenset({NetworkNamespace(), LinkUp(LOOPBACK), *_LOOSE, *addresses})}
+    return {
+        names.INTERNET: frozenset({NetworkNamespace(), LinkUp(LOOPBACK), *_FORWARDING, INTERNET_RULESET, *addresses})
+    }
 
 
 def compile_network(network: VirtualNetwork) -> Program:
@@ -222,7 +91,7 @@ def compile_machine(machine: VirtualMachine) -> Program:
 
 
 def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, position: int, *, beside: bool) -> Program:
-    """A NIC on a VM: its port, what DHCP sets inside, the way back from the internet.
+    """A NIC on a VM: its port, and what DHCP sets inside.
 
     Args:
         network: the NIC's.
@@ -234,7 +103,6 @@ def compile_nic(network: VirtualNetwork, nic: NetworkInterface, label: str, posi
     return {
         names.network_namespace(network.id): frozenset(_port(nic, label, position)),
         label: frozenset(_guest(network, nic, position, beside=beside)),
-        names.INTERNET: frozenset(_return_routes(network, nic)),
     }
 
 
@@ -260,6 +128,7 @@ def compile_guard(network: ResourceId, number: int, guard: Guard) -> Program:
         mark_element(index, guard.table),
         *(zone_objects(index, names.nic_zone(number)) if guard.zoned else ()),
         *(Dispatch(TABLE, place, index, chain) for place, chain in guard.chains),
+        *((Element("inet", TABLE, "guarded", index_bytes(index)),) if guard.chains else ()),
     }
     return {names.network_namespace(network): frozenset(objects)}
 
@@ -291,15 +160,6 @@ def _network(network: VirtualNetwork) -> set[KernelObject]:
 def _internet_link(network: VirtualNetwork) -> set[KernelObject]:
     index = names.internet_link_index(network.number)
     return {LinkUp(index), *(Neighbour(index, address, names.EDGE_MAC) for address in NETWORK_SIDE.values())}
-
-
-def _return_routes(network: VirtualNetwork, nic: NetworkInterface) -> set[KernelObject]:
-    index = names.internet_link_index(network.number)
-    return {
-        Route(host_prefix(config.outbound), index, NETWORK_SIDE[config.outbound.version])
-        for config in nic.ip_configurations
-        if config.outbound is not None
-    }
 
 
 def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[KernelObject]:
@@ -343,9 +203,6 @@ def _port(nic: NetworkInterface, machine_namespace: str, position: int) -> set[K
             objects.add(Element("inet", TABLE, f"appliance_addresses{address.version}", own))
         for group in config.groups:
             objects.add(Element("inet", TABLE, members_set(group, address.version), address.packed))
-        if config.outbound is not None:
-            objects.add(Element("inet", TABLE, "outbound4", address.packed, config.outbound.packed))
-            objects.add(Element("inet", TABLE, "outbound_sources", address.packed))
     return objects
 
 

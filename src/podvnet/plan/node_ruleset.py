@@ -6,7 +6,8 @@ link without elements is silent.
 
 A pod has a permanent neighbour for its one next hop and no link-local address, so none of its kernel's frames is
 neighbour discovery: whatever is, claims to be somebody. What its kernel does say unasked, and nobody here needs, is
-which multicast groups it has joined.
+which multicast groups it has joined. Only a container that its engine configures (Docker's) asks for its next hop, as
+itself; what it answers is believed by nobody, for the VM's neighbours are permanent.
 
 Source of the translation: Azure document "Container networking overview": internet-bound traffic of pods is
 source-NATed to the primary address of the VM's NIC; typically that is everything not destined to the virtual network.
@@ -61,6 +62,9 @@ table inet {TABLE} {{
 	# link, MAC, address: what each routed pod may send as
 	set sources4 {{ type iface_index . ether_addr . ipv4_addr; }}
 	set sources6 {{ type iface_index . ether_addr . ipv6_addr; }}
+	# containers whose engine configures them: link, MAC, address that each may ask for neighbours as; their links
+	set solicitors6 {{ type iface_index . ether_addr . ipv6_addr; }}
+	set autoconfigured {{ type iface_index; }}
 	# the addresses of all pods
 	set pods4 {{ type ipv4_addr; }}
 	set pods6 {{ type ipv6_addr; }}
@@ -72,6 +76,8 @@ table inet {TABLE} {{
 		iifname != "{LINK_PREFIX}*" accept
 		iif . ether saddr . ip saddr @sources4 accept
 		icmpv6 type {_MULTICAST_REPORTS} drop
+		icmpv6 type nd-neighbor-solicit iif . ether saddr . ip6 saddr @solicitors6 accept
+		iif @autoconfigured icmpv6 type {{ nd-neighbor-solicit, nd-router-solicit }} drop
 		icmpv6 type {_DISCOVERY} counter name spoofed drop
 		iif . ether saddr . ip6 saddr @sources6 accept
 		counter name spoofed drop

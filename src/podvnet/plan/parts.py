@@ -13,9 +13,10 @@ from functools import partial
 
 from podvnet.model.address import Address
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualNetwork
-from podvnet.model.kernel import AddressSet, KernelObject, Program, Step
+from podvnet.model.kernel import AddressSet, IdleTimeout, KernelObject, Program, Step
 from podvnet.plan import names
 from podvnet.plan.appliances import find_appliances, wanted_appliances, way_to
+from podvnet.plan.balancing_program import compile_frontends, compile_nat_rule, compile_rule
 from podvnet.plan.change import difference, merge
 from podvnet.plan.guards import GuardCompiler, Guards
 from podvnet.plan.network_program import (
@@ -25,6 +26,7 @@ from podvnet.plan.network_program import (
     compile_network,
     compile_nic,
 )
+from podvnet.plan.outbound_program import compile_outbound, compile_public
 from podvnet.plan.routing_program import (
     Choice,
     compile_appliance_link,
@@ -34,6 +36,14 @@ from podvnet.plan.routing_program import (
     endpoint_places,
 )
 from podvnet.plan.security_program import members_set
+from podvnet.plan.services_program import (
+    compile_addresses,
+    compile_firewalls,
+    compile_services,
+    compile_services_link,
+    uses_services,
+)
+from podvnet.plan.translations import public_pairs, translations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +75,8 @@ class PartCompiler:
         for key, network in intent.virtual_networks.items():
             self._take(known, f"network {key}", (network,), partial(compile_network, network), carries=True)
             self._compile_ways(known, intent, network, appliances)
+        self._compile_translations(known, intent)
+        self._compile_services(known, intent)
         self._compile_machines(known, intent, guards)
         self._compile_security(known, intent, guards)
         self._known = known
@@ -97,6 +109,40 @@ class PartCompiler:
         routing = (network, choices, links, tuple(way for each in ways for way in each))
         self._take(known, f"routing {key}", routing, partial(compile_routing, *routing))
 
+    def _compile_translations(self, known: _Known, intent: Intent) -> None:
+        """Load balancers, NAT gateways, public addresses."""
+        for key, found in translations(intent).items():
+            network = intent.virtual_networks[key]
+            for rule, version, receivers in found.rules:
+                inputs = (network.id, rule, version, receivers)
+                self._take(known, f"rule {rule.id.key} {version}", inputs, partial(compile_rule, *inputs))
+            for nat_rule, version, targets in found.nat_rules:
+                nat_inputs = (network.id, nat_rule, version, targets)
+                make = partial(compile_nat_rule, *nat_inputs)
+                self._take(known, f"NAT rule {nat_rule.id.key} {version}", nat_inputs, make)
+            if found.frontends:
+                ports = tuple(found.public), tuple(found.internal), tuple(found.frontends), tuple(found.floating)
+                make = partial(compile_frontends, network, *ports)
+                self._take(known, f"frontends {key}", (network, *ports), make)
+            ways = (network, tuple(found.gateways), tuple(found.loans))
+            self._take(known, f"outbound {key}", ways, partial(compile_outbound, *ways))
+            idle = found.idle_timeouts
+            timeouts = (IdleTimeout(names.TABLE, seconds) for seconds in sorted(idle))
+            self._take(known, f"timeouts {key}", (idle,), partial(_in_network, intent, key, *timeouts))
+
+    def _compile_services(self, known: _Known, intent: Intent) -> None:
+        """Azure's services, once there is one or a way to them."""
+        services = tuple(intent.services.values())
+        networks = [each for each in intent.virtual_networks.values() if uses_services(each)]
+        if not (services or networks):
+            return
+        self._take(known, "services", (), compile_services, carries=True)
+        self._take(known, "service addresses", (services,), partial(compile_addresses, services))
+        for network in networks:
+            inputs, key = (network, services), network.id.key
+            self._take(known, f"services link {key}", (network,), partial(compile_services_link, network), carries=True)
+            self._take(known, f"firewalls {key}", inputs, partial(compile_firewalls, *inputs))
+
     def _compile_machines(self, known: _Known, intent: Intent, guards: Guards) -> None:
         for key, machine in intent.machines.items():
             if not machine.running:
@@ -110,6 +156,9 @@ class PartCompiler:
                 make = partial(compile_nic, *inputs, beside=beside)
                 # What is routed to an appliance hangs on its port.
                 self._take(known, f"nic {nic.id.key}", (*inputs, beside), make, carries=nic.ip_forwarding)
+                if nic.exposed:
+                    public = (network, nic, public_pairs(intent, nic))
+                    self._take(known, f"public {nic.id.key}", public, partial(compile_public, *public))
                 # A part of its own: a change of rules is one of guards, and costs nothing by the NICs' addresses.
                 guard = (network.id, nic.number, guards.of(nic))
                 self._take(known, f"guard {nic.id.key}", guard, partial(compile_guard, *guard))

@@ -20,6 +20,16 @@ _NOUNS = {
     "networksecuritygroups": "security group",
     "routetables": "route table",
     "virtualmachines": "VM",
+    "publicipaddresses": "public address",
+    "publicipprefixes": "public prefix",
+    "natgateways": "NAT gateway",
+    "loadbalancers": "load balancer",
+    "frontendipconfigurations": "frontend",
+    "backendaddresspools": "backend pool",
+    "probes": "probe",
+    "loadbalancingrules": "load balancing rule",
+    "inboundnatrules": "inbound NAT rule",
+    "outboundrules": "outbound rule",
 }
 _PROTOCOLS = {TCP: "TCP", UDP: "UDP", ICMP: "ICMP", ICMPV6: "ICMP"}
 _FIRST_PRIORITY, _LAST_PRIORITY = 100, 4096
@@ -33,9 +43,18 @@ def named(resource: ResourceId) -> str:
 
 def described(flow: Flow) -> str:
     """A packet in words: ``TCP from 10.0.0.4 to 10.0.1.4, port 80``."""
-    protocol = _PROTOCOLS.get(flow.protocol, f"IP protocol {flow.protocol}")
     port = f", port {flow.destination_port}" if flow.protocol in PORTED else ""
-    return f"{protocol} from {flow.source} to {flow.destination}{port}"
+    return f"{protocol(flow)} from {flow.source} to {flow.destination}{port}"
+
+
+def protocol(flow: Flow) -> str:
+    """A packet's protocol in words: ``TCP``."""
+    return _PROTOCOLS.get(flow.protocol, f"IP protocol {flow.protocol}")
+
+
+def spoken(flow: Flow) -> str:
+    """What is asked for, in words: ``TCP port 80``, ``ICMP``."""
+    return f"{protocol(flow)} port {flow.destination_port}" if flow.protocol in PORTED else protocol(flow)
 
 
 def against_rule(group: SecurityGroup, rule: SecurityRule, direction: Direction, flow: Flow) -> str:

@@ -93,6 +93,8 @@ def _route(route: EffectiveRoute, table: int, links: dict[str, int], appliances:
     match route.next_hop:
         case NextHop.VNET_LOCAL:
             return Route(route.prefix, LOOPBACK, None, table, throw=True)
+        case NextHop.SERVICE_ENDPOINT if version == 4:
+            return Route(route.prefix, names.SERVICES_INDEX, INTERNET_SIDE[version], table)
         case NextHop.INTERNET | NextHop.SERVICE_ENDPOINT:
             return Route(route.prefix, names.UPLINK_INDEX, INTERNET_SIDE[version], table)
         case NextHop.PEERING if route.network and route.network.key in links:

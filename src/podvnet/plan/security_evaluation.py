@@ -13,6 +13,7 @@ from podvnet.model.intent import NetworkInterface
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.security import PROTOCOL_NUMBERS, Direction, PortRange, Protocol, SecurityGroup, SecurityRule, Side
 from podvnet.model.service_tag import INTERNET, PLATFORM_DNS, PLATFORM_IMDS, VIRTUAL_NETWORK, tag_prefixes
+from podvnet.model.verdict import Check, Hop
 from podvnet.plan.address_space import holds
 from podvnet.plan.topology import Topology, Vantage
 
@@ -69,6 +70,13 @@ def platform_refusal(topology: Topology, vantage: Vantage, group: SecurityGroup,
         ):
             return rule
     return None
+
+
+def rule_hop(where: ResourceId, group: SecurityGroup, rule: SecurityRule, cure: str = "") -> Hop:
+    """What a rule decides, for the NIC or subnet that has its group."""
+    access = "Allow" if rule.allow else "Deny"
+    reason = f"{rule.direction.lower()} {rule.name} of {group.id.name} (priority {rule.priority}, {access})"
+    return Hop(where, Check.SECURITY_RULE, rule.allow, reason, group=group.id, rule=rule, remedy=cure)
 
 
 def _is_platform_service(tag: str, flow: Flow) -> bool:

@@ -14,7 +14,10 @@ from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import EffectiveRoute, Peering, RouteTable
 from podvnet.model.subnet import Subnet
 from podvnet.plan.address_space import virtual_network_prefixes
+from podvnet.plan.backends import Backends
 from podvnet.plan.effective_routes import effective_routes
+from podvnet.plan.entrances import Entrances
+from podvnet.plan.outbound_ports import PortRange, outbound_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,21 @@ class Topology:
                 virtual_network_prefixes(network, table),
             )
         return found
+
+    @cached_property
+    def backends(self) -> Backends:
+        """Who stands behind load balancers."""
+        return Backends(self.intent)
+
+    @cached_property
+    def entrances(self) -> Entrances:
+        """Who takes what is sent to public addresses and to frontends."""
+        return Entrances(self.intent, self.backends)
+
+    @cached_property
+    def outbound_ports(self) -> dict[tuple[str, Address, int], PortRange]:
+        """The public ports that load balancers lend, as :func:`podvnet.plan.outbound_ports.outbound_ports` has them."""
+        return outbound_ports(self.intent, self.backends)
 
     @cached_property
     def _by_address(self) -> dict[Address, tuple[NetworkInterface, ...]]:

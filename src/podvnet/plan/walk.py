@@ -2,40 +2,37 @@
 
 The order: the source check of the sender's port; what a virtual network carries at all; the route of the sender's
 subnet; the outbound rules of its NIC, then of its subnet; the way out, the peering or the appliance that the route
-names; whoever has the destination; the inbound rules of the receiver's subnet, then of its NIC. An appliance sends
-what it gets on from the NIC that got it, unchanged.
+names; the load balancer that has the destination, or whoever has it; the inbound rules of the receiver's subnet, then
+of its NIC. An appliance sends what it gets on from the NIC that got it, unchanged. What leaves for a public address of
+the fabric itself comes in again as whatever comes from the internet does.
 
 Sources: Azure documents "Virtual network traffic routing", "How network security groups filter network traffic",
-"Virtual network peering", "Virtual Network FAQ", "Default outbound access in Azure".
+"Virtual Network FAQ", "Azure Load Balancer components", "Public IP addresses".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import NoReturn
 
-from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS, Address
-from podvnet.model.flow import TCP, Flow
+from podvnet.model.flow import Flow
 from podvnet.model.intent import NetworkInterface
 from podvnet.model.resource_id import ResourceId
-from podvnet.model.routing import EffectiveRoute, NextHop, Peering
-from podvnet.model.security import Direction, SecurityGroup, SecurityRule
-from podvnet.model.verdict import Check, Hop, Trace, Verdict
+from podvnet.model.routing import EffectiveRoute, NextHop
+from podvnet.model.security import Direction
+from podvnet.model.verdict import Check, Hop, Trace, Verdict, WayOut
 from podvnet.plan import remedy
-from podvnet.plan.address_space import holds
+from podvnet.plan.balancing_evaluation import addressed, choice, rule_for
+from podvnet.plan.crossing_evaluation import appliance_at, over_peering, place_of_appliance
+from podvnet.plan.dropped import DroppedError
 from podvnet.plan.effective_routes import select_route
-from podvnet.plan.remedy import named
-from podvnet.plan.security_evaluation import deciding_rule, groups_of, platform_refusal
+from podvnet.plan.entrances import Entrance
+from podvnet.plan.outbound_evaluation import way_out
+from podvnet.plan.platform_evaluation import SERVED, ask_platform
+from podvnet.plan.remedy import described, named
+from podvnet.plan.security_evaluation import deciding_rule, groups_of, rule_hop
+from podvnet.plan.sender_evaluation import check_carried, check_sender
 from podvnet.plan.topology import Topology
-
-NOT_CARRIED = frozenset({4, 41, 47})
-"""IP protocols that a virtual network drops: IP-in-IP, both versions, and GRE. Source: "Virtual Network FAQ"."""
-SERVED: Mapping[Address, frozenset[int]] = {IMDS_ADDRESS: frozenset({80}), WIRESERVER_ADDRESS: frozenset({80, 32526})}
-"""The platform's addresses and their TCP ports."""
-
-
-class _DroppedError(Exception):
-    """The last hop drops the packet."""
 
 
 class Walk:
@@ -49,31 +46,46 @@ class Walk:
 
     def __init__(self, topology: Topology, flow: Flow, *, follow: bool) -> None:
         self._topology = topology
-        self._flow = flow
+        self._sent = self._flow = flow
         self._follow = follow
         self._hops: list[Hop] = []
         self._nics: list[ResourceId] = []
-        self._outbound: Address | None = None
+        self._way_out: WayOut | None = None
 
-    def run(self, sender: NetworkInterface) -> Trace:
-        """The whole way, from the NIC that sends."""
-        self._nics.append(sender.id)
+    def run(self, sender: NetworkInterface | None) -> Trace:
+        """The whole way, from the NIC that sends, or from the internet."""
         try:
-            verdict = self._go(sender)
-        except _DroppedError:
+            verdict = self._go(sender) if sender else self._enter()
+        except DroppedError as end:
+            self._pass(end.hop)
             verdict = Verdict.DROPPED
-        return Trace(self._flow, verdict, tuple(self._hops), tuple(self._nics), self._outbound)
+        return Trace(self._sent, verdict, tuple(self._hops), tuple(self._nics), self._flow, self._way_out)
 
     def _go(self, nic: NetworkInterface) -> Verdict:
+        self._nics.append(nic.id)
         while True:
-            self._check_sender(nic)
+            self._pass(check_sender(self._topology, nic, self._flow))
+            check_carried(nic.virtual_network, self._flow)
             if self._flow.destination in SERVED:
-                return self._ask_platform(nic)
+                self._pass(ask_platform(self._topology, nic, self._flow))
+                return Verdict.ANSWERED_BY_PLATFORM
             route = self._route(nic)
             self._filter(nic, Direction.OUTBOUND)
+            if route.next_hop is NextHop.SERVICE_ENDPOINT and self._flow.destination.version == 4:
+                return self._reach_service(nic)
             if route.next_hop in {NextHop.INTERNET, NextHop.SERVICE_ENDPOINT}:
                 return self._leave(nic)
-            target = self._target(nic, route)
+            network = self._network(nic, route)
+            entrance = self._topology.entrances.private(network, self._flow.destination)
+            if route.next_hop is NextHop.APPLIANCE and route.appliance:
+                target, hop = appliance_at(
+                    self._topology, nic, route, self._flow, place=network, address=route.appliance
+                )
+                self._pass(hop)
+            elif entrance:
+                return self._balance(entrance, network)
+            else:
+                target = self._receiver(network)
             self._filter(target, Direction.INBOUND)
             is_known = target.id in self._nics
             self._nics.append(target.id)
@@ -89,51 +101,6 @@ class Walk:
                 reason += f", and {remedy.user_route(route, table)} leads it back" if table else ""
                 self._drop(Hop(target.id, Check.LOOP, False, reason, remedy=cure))
             nic = target
-
-    def _check_sender(self, nic: NetworkInterface) -> None:
-        if not self._topology.is_running(nic):
-            cure = remedy.against_idle(self._topology, nic)
-            self._drop(Hop(nic.id, Check.SENDER, False, f"{named(nic.id)} is on no VM that runs", remedy=cure))
-        source, destination = self._flow.source, self._flow.destination
-        if any(each.address == source for each in nic.ip_configurations):
-            self._pass(Hop(nic.id, Check.SPOOFING, True, f"{source} is an address of the NIC"))
-        elif nic.ip_forwarding and destination not in SERVED:
-            self._pass(Hop(nic.id, Check.SPOOFING, True, "the NIC has IP forwarding"))
-        else:
-            cure = f"Send from an address of {named(nic.id)}"
-            cure += "." if nic.ip_forwarding else ", or enable IP forwarding on it."
-            self._drop(Hop(nic.id, Check.SPOOFING, False, f"{source} is no address of the NIC", remedy=cure))
-        if self._flow.protocol in NOT_CARRIED:
-            reason = f"virtual networks do not carry IP protocol {self._flow.protocol}"
-            cure = "Use an encapsulation in UDP: the virtual network carries no IP-in-IP and no GRE."
-            self._drop(Hop(nic.virtual_network, Check.CARRIED, False, reason, remedy=cure))
-        for address in (source, destination):
-            if not _is_carried(address):
-                reason = f"{address} is no address that is routed"
-                cure = "Use unicast addresses: the virtual network carries no multicast, broadcast or loopback."
-                self._drop(Hop(nic.virtual_network, Check.CARRIED, False, reason, remedy=cure))
-
-    def _ask_platform(self, nic: NetworkInterface) -> Verdict:
-        vantage, flow = self._topology.vantage(nic), self._flow
-        for where, group in groups_of(self._topology, nic, Direction.OUTBOUND):
-            rule = platform_refusal(self._topology, vantage, group, flow)
-            if rule is not None:
-                self._drop(_rule_hop(where, group, rule, remedy.against_platform_rule(group, rule)))
-        if flow.protocol != TCP or flow.destination_port not in SERVED[flow.destination]:
-            ports = ", ".join(str(port) for port in sorted(SERVED[flow.destination]))
-            reason = f"the platform serves TCP {ports} at {flow.destination}"
-            cure = f"Ask one of the ports that {flow.destination} serves."
-            self._drop(Hop(nic.virtual_network, Check.PLATFORM, False, reason, remedy=cure))
-        if flow.destination == IMDS_ADDRESS and not self._may_ask_metadata(nic):
-            reason = "the metadata service answers the primary address of a VM's first NIC"
-            cure = "Ask from the VM itself: pods and other NICs are not answered."
-            self._drop(Hop(nic.virtual_network, Check.PLATFORM, False, reason, remedy=cure))
-        self._pass(Hop(nic.virtual_network, Check.PLATFORM, True, f"the platform answers at {flow.destination}"))
-        return Verdict.ANSWERED_BY_PLATFORM
-
-    def _may_ask_metadata(self, nic: NetworkInterface) -> bool:
-        machine = self._topology.machine(nic.id)
-        return machine is not None and machine.nics[0] == nic.id and nic.primary().address == self._flow.source
 
     def _route(self, nic: NetworkInterface) -> EffectiveRoute:
         vantage, destination = self._topology.vantage(nic), self._flow.destination
@@ -152,35 +119,96 @@ class Walk:
         self._pass(Hop(where, Check.ROUTE, True, reason, table=table, route=route))
         return route
 
-    def _filter(self, nic: NetworkInterface, direction: Direction) -> None:
-        vantage = self._topology.vantage(nic)
+    def _filter(self, nic: NetworkInterface, direction: Direction, seen: Flow | None = None) -> None:
+        vantage, flow = self._topology.vantage(nic), seen or self._flow
         for where, group in groups_of(self._topology, nic, direction):
-            rule = deciding_rule(self._topology, vantage, group, direction, self._flow)
+            rule = deciding_rule(self._topology, vantage, group, direction, flow)
             if not rule.allow:
-                cure = remedy.against_rule(group, rule, direction, self._flow)
-                self._drop(_rule_hop(where, group, rule, cure))
-            self._pass(_rule_hop(where, group, rule))
+                cure = remedy.against_rule(group, rule, direction, flow)
+                self._drop(rule_hop(where, group, rule, cure))
+            self._pass(rule_hop(where, group, rule))
 
     def _leave(self, nic: NetworkInterface) -> Verdict:
-        source = self._topology.configuration(nic.virtual_network, self._flow.source)
-        if source is None or source.outbound is None:
-            subnet = self._topology.vantage(nic).subnet
-            where = "" if subnet.default_outbound else f": {named(subnet.id)} has no default outbound access"
-            reason = f"{self._flow.source} has no public address to leave with{where}"
-            cure = remedy.against_no_outbound(self._topology, nic, self._flow)
-            self._drop(Hop(nic.id, Check.OUTBOUND, False, reason, remedy=cure))
-        self._outbound = source.outbound
-        self._pass(Hop(nic.id, Check.OUTBOUND, True, f"leaves as {source.outbound}, its default outbound address"))
-        return Verdict.LEFT_TO_INTERNET
+        self._way_out, hop = way_out(self._topology, nic, self._flow)
+        self._pass(hop)
+        self._flow = self._way_out.applied(self._flow)
+        return self._enter() if self._topology.entrances.knows(self._flow.destination) else Verdict.LEFT_TO_INTERNET
 
-    def _target(self, nic: NetworkInterface, route: EffectiveRoute) -> NetworkInterface:
-        """The NIC that a route leads the packet to."""
+    def _reach_service(self, nic: NetworkInterface) -> Verdict:
+        subnet = self._topology.vantage(nic).subnet
+        reason = f"by the service endpoint of {named(subnet.id)}, with its private source {self._flow.source}"
+        self._pass(Hop(subnet.id, Check.SERVICE, True, reason))
+        return Verdict.REACHED_SERVICE
+
+    def _enter(self) -> Verdict:
+        """From the internet to a public address: of a load balancer, or of a NIC."""
+        entrances, address = self._topology.entrances, self._flow.destination
+        entrance, owner = entrances.public(address), entrances.owner(address)
+        if entrance:
+            return self._balance(entrance, self._topology.backends.network(entrance.balancer))
+        if owner is None:
+            reason = f"{address} is there to send from alone"
+            cure = "Send to a public address that an ip-configuration has, or to a public frontend of a load balancer."
+            where = entrances.lender(address)
+            if where is None:
+                raise LookupError(f"{address} is no public address of the fabric")
+            self._drop(Hop(where, Check.PUBLIC_ADDRESS, False, reason, remedy=cure))
+        private = owner.configuration.address
+        reason = f"{address} is that of {named(owner.nic.id)}, {private}"
+        self._pass(Hop(owner.public, Check.PUBLIC_ADDRESS, True, reason))
+        self._flow = replace(self._flow, destination=private)
+        target = self._receiver(owner.nic.virtual_network)
+        check_carried(target.virtual_network, self._flow)
+        return self._land(target, self._flow, from_internet=True)
+
+    def _balance(self, entrance: Entrance, network: ResourceId | None) -> Verdict:
+        """To a member of a load balancer's pool, of the virtual network."""
+        rule, hop = rule_for(entrance, self._flow)
+        self._pass(hop)
+        found, hop = choice(self._topology.backends, entrance, rule, self._flow)
+        self._pass(hop)
+        member, frontend = found.member, self._flow.destination
+        place = member.nic.virtual_network if member.nic else network
+        if place is None:
+            raise LookupError(f"{named(entrance.balancer.id)} has a member {member.address} of no virtual network")
+        seen = self._flow = addressed(self._flow, member.address, found.port)
+        target = self._receiver(place)
+        if rule.floating:
+            self._flow = replace(seen, destination=frontend)
+        return self._land(target, seen, from_internet=entrance.frontend.public is not None)
+
+    def _land(self, target: NetworkInterface, seen: Flow, *, from_internet: bool) -> Verdict:
+        """Deliver what was translated. ``seen``: the packet as security groups see it."""
+        if from_internet and not list(groups_of(self._topology, target, Direction.INBOUND)):
+            subnet = self._topology.vantage(target).subnet
+            reason = (
+                f"neither it nor {named(subnet.id)} has a security group, and without one public addresses are closed"
+            )
+            cure = f"Give {named(target.id)} or its subnet a security group that allows inbound {described(seen)}."
+            self._drop(Hop(target.id, Check.OPEN, False, reason, remedy=cure))
+        self._filter(target, Direction.INBOUND, seen)
+        self._nics.append(target.id)
+        if self._flow.source == self._flow.destination:
+            reason = f"the load balancer leads {self._flow.source} back to itself: it gets a packet with its own source"
+            cure = (
+                "Use floating IP with the frontend's address on the VM, or do not send from members to their frontend."
+            )
+            self._drop(Hop(target.id, Check.HAIRPIN, False, reason, remedy=cure))
+        return Verdict.DELIVERED
+
+    def _network(self, nic: NetworkInterface, route: EffectiveRoute) -> ResourceId:
+        """The virtual network that a route leads to."""
+        here = there = nic.virtual_network
         if route.next_hop is NextHop.APPLIANCE and route.appliance:
-            return self._appliance(nic, route, route.appliance)
-        network = nic.virtual_network
-        if route.network is not None:
-            self._cross(network, route.network)
-            network = route.network
+            there = place_of_appliance(self._topology, nic, route, route.appliance)
+        elif route.network is not None:
+            there = route.network
+        if there != here:
+            self._pass(over_peering(self._topology, here, there, self._flow))
+        return there
+
+    def _receiver(self, network: ResourceId) -> NetworkInterface:
+        """The NIC that has the destination."""
         found = self._topology.receiver(network, self._flow.destination)
         if found is None:
             place = self._topology.intent.virtual_networks[network.key]
@@ -192,52 +220,6 @@ class Walk:
         self._pass(Hop(found.id, Check.OWNER, True, f"has {self._flow.destination}{on}"))
         return found
 
-    def _appliance(self, nic: NetworkInterface, route: EffectiveRoute, address: Address) -> NetworkInterface:
-        vantage = self._topology.vantage(nic)
-        table, network = vantage.table, vantage.network
-        via = remedy.user_route(route, table) if table else "the route"
-
-        def refuse(where: ResourceId, reason: str, cure: str) -> NoReturn:
-            self._drop(Hop(where, Check.APPLIANCE, False, reason, remedy=cure))
-
-        place = network.id
-        if not holds(network.prefixes, address):
-            peering = next((each for each in network.peerings if holds(each.prefixes, address)), None)
-            if peering is None:
-                reason = f"{via} leads to {address}, which is not in {network.id.name} nor in a peered virtual network"
-                refuse(network.id, reason, f"Give {via} a next hop that can be reached directly.")
-            self._cross(network.id, peering.remote)
-            place = peering.remote
-        found = self._topology.holder(place, address)
-        if found is None:
-            refuse(place, f"{via} leads to {address}, which no NIC has", f"Give {via} the address of an appliance.")
-        if not self._topology.is_running(found):
-            refuse(found.id, "the appliance does not run", remedy.against_idle(self._topology, found))
-        if not found.ip_forwarding:
-            refuse(found.id, "the appliance's NIC has no IP forwarding", f"Enable IP forwarding on {named(found.id)}.")
-        if self._flow.destination.version not in found.versions:
-            version = self._flow.destination.version
-            refuse(found.id, f"the appliance has no IPv{version} address", f"Give {named(found.id)} one.")
-        self._pass(Hop(found.id, Check.APPLIANCE, True, f"has the appliance's address {address}, and IP forwarding"))
-        return found
-
-    def _cross(self, here: ResourceId, there: ResourceId) -> None:
-        """Go over a peering, which both sides must allow."""
-        near, far = self._topology.peering(here, there), self._topology.peering(there, here)
-        if near is None or far is None:
-            cure = f"Make the peering of {named(there)} with {named(here)} anew."
-            self._drop(Hop(here, Check.PEERING, False, f"{there.name} is not peered from both sides", remedy=cure))
-        for side in (near, far):
-            if not side.access:
-                self._refuse_peering(side, "allowVirtualNetworkAccess")
-        if not far.forwarded and not holds(far.prefixes, self._flow.source):
-            self._refuse_peering(far, "allowForwardedTraffic", f", and {self._flow.source} is not of {here.name}")
-        self._pass(Hop(near.id, Check.PEERING, True, f"{here.name} and {there.name} are peered"))
-
-    def _refuse_peering(self, side: Peering, flag: str, why: str = "") -> NoReturn:
-        cure = f"Set {flag} of {named(side.id)} to true."
-        self._drop(Hop(side.id, Check.PEERING, False, f"{flag} is false{why}", remedy=cure))
-
     def _has_destination(self, nic: NetworkInterface) -> bool:
         """Whether the VM of a NIC keeps the packet: it takes the address of any of its NICs for its own."""
         machine = self._topology.machine(nic.id)
@@ -248,27 +230,10 @@ class Walk:
         self._hops.append(hop)
 
     def _drop(self, hop: Hop) -> NoReturn:
-        self._hops.append(hop)
-        raise _DroppedError
-
-
-def _rule_hop(where: ResourceId, group: SecurityGroup, rule: SecurityRule, cure: str = "") -> Hop:
-    access = "Allow" if rule.allow else "Deny"
-    reason = f"{rule.direction.lower()} {rule.name} of {group.id.name} (priority {rule.priority}, {access})"
-    return Hop(where, Check.SECURITY_RULE, rule.allow, reason, group=group.id, rule=rule, remedy=cure)
+        raise DroppedError(hop)
 
 
 def _described(route: EffectiveRoute, table: ResourceId | None) -> str:
     to = route.appliance or (route.network.name if route.network else "")
     by = f"route {route.name} of {table.name}" if table else "system route"
     return f"{by}: {route.prefix} to {route.next_hop}{f' {to}' if to else ''}"
-
-
-def _is_carried(address: Address) -> bool:
-    return not (
-        address.is_multicast
-        or address.is_loopback
-        or address.is_unspecified
-        or (address.version == 4 and str(address) == "255.255.255.255")
-        or (address.version == 6 and address.is_link_local)
-    )

@@ -47,6 +47,8 @@ class Code(IntEnum):
     """The kernel turned down an operation; ``msg`` names operation, device and errno."""
     CHECK_FAILED = 103
     """CHECK: what ADD made is missing or changed."""
+    ASK_REFUSED = 104
+    """ADD: the resource manager refuses what is asked for the pod; nothing of it is left."""
     INTERNAL = 199
     """A bug of ours; the agent's log has the traceback."""
 

@@ -19,9 +19,11 @@ from types import MappingProxyType
 from typing import Final
 
 from podvnet.model.address import Address, Mac
+from podvnet.model.pod_ask import PodAsk
 from podvnet.plugin.document import Document, decode, parse_address
 from podvnet.plugin.error import CniError, Code, quoted
 from podvnet.plugin.network_config import NetworkConfig, interface_name_fault, parse_network_config
+from podvnet.plugin.pod_ask import ARGS, parse_ask_args
 from podvnet.plugin.runtime_config import unicast_mac
 from podvnet.plugin.version import NEWEST, scan_version
 
@@ -66,7 +68,8 @@ class Request:
     """A call that is well-formed; whether it can be served is the agent's to find out.
 
     ``container_id``, ``netns_path`` and ``ifname`` are "" for GC, STATUS and VERSION; ``netns_path`` may be "" for DEL,
-    and stale. ``netns_error`` is the errno the shim met when it opened it, 0 for none. ``args`` is ``CNI_ARGS``.
+    and stale. ``netns_error`` is the errno the shim met when it opened it, 0 for none. ``args`` is ``CNI_ARGS``,
+    ``args_ask`` what they ask of the virtual network (ADD only).
     ``config`` of VERSION is nameless: VERSION has none.
     """
 
@@ -79,6 +82,7 @@ class Request:
     args: Mapping[str, str]
     netns_override: bool
     config: NetworkConfig
+    args_ask: PodAsk | None = None
 
     @property
     def pod_namespace(self) -> str:
@@ -94,6 +98,16 @@ class Request:
     def pod_uid(self) -> str:
         """The pod's UID, "" outside Kubernetes."""
         return self.args.get("K8S_POD_UID", "")
+
+    @property
+    def ask(self) -> PodAsk | None:
+        """What is asked of the virtual network: by ``runtimeConfig``, else by ``args.cni``, else by ``CNI_ARGS``."""
+        return self.config.runtime_config.ask or self.args_ask
+
+    @property
+    def pod(self) -> str:
+        """``namespace/name``, "" when the runtime does not say."""
+        return f"{self.pod_namespace}/{self.pod_name}" if self.pod_name else ""
 
     @property
     def wanted_addresses(self) -> tuple[Address, ...]:
@@ -151,6 +165,7 @@ def _parse_request(environment: Mapping[str, str], stdin: bytes) -> Request:
         args=args,
         netns_override=environment.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true"),
         config=config,
+        args_ask=parse_ask_args(args) if command is Command.ADD and not args.keys().isdisjoint(ARGS) else None,
     )
 
 

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from podvnet.model.address import Address, Mac, parse_mac
+from podvnet.model.pod_ask import PodAsk
 from podvnet.plugin.document import Document
+from podvnet.plugin.pod_ask import KEY, parse_ask
 from podvnet.plugin.result import Dns, parse_dns
 
 POD_ANNOTATIONS: Final = "io.kubernetes.cri.pod-annotations"
@@ -44,7 +46,7 @@ class RuntimeConfig:
     """The per-pod wishes of a runtime; every field is empty when the runtime did not say.
 
     ``ips`` and ``mac`` come from ``runtimeConfig``; ``hinted_ips`` from ``args.cni.ips``, an optional hint. What the
-    pod gets is decided by ``Request.wanted_addresses``.
+    pod gets is decided by ``Request.wanted_addresses``. ``ask`` is of ``runtimeConfig``, else of ``args.cni``.
     """
 
     port_mappings: tuple[PortMapping, ...] = ()
@@ -54,12 +56,15 @@ class RuntimeConfig:
     mac: Mac | None = None
     hinted_ips: tuple[Address, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ask: PodAsk | None = None
 
 
 def parse_runtime_config(runtime: Document, args: Document) -> RuntimeConfig:
     """Read the objects under ``runtimeConfig`` and ``args``; ``CniError`` 7 for a value of the wrong type or range."""
     if not runtime and not args:
         return RuntimeConfig()
+    hints = args.child("cni")
+    asked, hinted = parse_ask(runtime.child(KEY)), parse_ask(hints.child(KEY))
     config = RuntimeConfig(
         port_mappings=tuple(
             mapping for item in runtime.children("portMappings") if (mapping := _parse_port_mapping(item)) is not None
@@ -68,8 +73,9 @@ def parse_runtime_config(runtime: Document, args: Document) -> RuntimeConfig:
         dns=parse_dns(runtime.child("dns"), nameservers="servers", search="searches"),
         ips=runtime.addresses("ips"),
         mac=_parse_mac(runtime),
-        hinted_ips=args.child("cni").addresses("ips"),
+        hinted_ips=hints.addresses("ips"),
         annotations=MappingProxyType(runtime.mapping(POD_ANNOTATIONS)),
+        ask=asked or hinted,
     )
     runtime.warn(runtime.unread(), "not a capability of ours; take it out of 'capabilities'")
     return config

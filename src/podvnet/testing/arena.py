@@ -16,6 +16,7 @@ from podvnet.fabric.arm.power_state import PowerState
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.machine import Machine
+from podvnet.linux import namespace
 from podvnet.linux.executor import Executor
 from podvnet.model.intent import NetworkInterface
 from podvnet.model.kernel import InterfaceAddress, KernelObject, Ruleset, Step, Sysctl, host_prefix
@@ -40,6 +41,8 @@ table inet silence {
 }
 """,
 )
+_EVERY_ERROR = Sysctl("ipv4/icmp_ratelimit", "0")
+"""The platform says of every datagram that nobody takes it, not only of some."""
 _FORWARDING = (
     Sysctl("ipv4/conf/all/rp_filter", "0"),
     Sysctl("ipv4/conf/eth0/rp_filter", "0"),
@@ -52,7 +55,7 @@ _FORWARDING = (
 class _EmptyMachines(LinuxDataplane):
     """VMs without mount namespaces: nothing runs in them here, and making them takes longer than all the rest."""
 
-    def boot(self, labels: set[str], started: Callable[[Machine], None]) -> None:
+    def boot(self, labels: set[str], resolvers: Callable[[str], str], started: Callable[[Machine], None]) -> None:
         """Leave it at the network namespace."""
 
 
@@ -99,7 +102,8 @@ class Arena:
             self._build(scenario)
             intent = self._fabric.intent
             labels = [names.machine_namespace(each.id) for each in intent.machines.values() if each.running]
-            with Wire([*labels, names.INTERNET]) as wire:
+            labels += [label for label in (names.INTERNET, names.SERVICES) if namespace.exists(label)]
+            with Wire(labels) as wire:
                 crossing = Crossing(intent, wire, self._number)
                 self._number += len(scenario.sendings)
                 passages = crossing.run(scenario)
@@ -124,6 +128,8 @@ class Arena:
                 own = guests[names.machine_namespace(machine.id)] = [_SILENCE]
                 for nic in intent.machine_nics(machine):
                     own += _appliance(nic) if nic.ip_forwarding else ()
+        for network in intent.virtual_networks.values():
+            guests[names.network_namespace(network.id)] = [_EVERY_ERROR]
         self._prepare(guests)
 
     def _prepare(self, guests: dict[str, list[KernelObject]]) -> None:

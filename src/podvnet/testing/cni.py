@@ -149,6 +149,10 @@ class Runtime:
 
     def __exit__(self, *_: object) -> None:
         self.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Leave the VM; what is attached, by whomever, stays."""
         self._threads.shutdown()
         os.close(self._mounts)
 

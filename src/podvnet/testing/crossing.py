@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from podvnet.model.address import PLATFORM_MAC, Mac
-from podvnet.model.flow import Flow
+from podvnet.model.flow import ICMP, Flow
 from podvnet.model.intent import Intent
 from podvnet.model.packet_header import ACK, RST, read_packet
 from podvnet.model.verdict import Trace, Verdict
@@ -16,8 +16,17 @@ from podvnet.testing.passage import Passage
 from podvnet.testing.scenario import Scenario
 from podvnet.testing.wire import Heard, Wire
 
-INTERNET, PLATFORM = "internet", "platform"
+INTERNET, SERVICE, PLATFORM = "internet", "service", "platform"
+_LAST = {
+    Verdict.LEFT_TO_INTERNET: [INTERNET],
+    Verdict.REACHED_SERVICE: [SERVICE],
+    Verdict.ANSWERED_BY_PLATFORM: [PLATFORM],
+}
+"""Where a packet comes in the end that comes to no NIC."""
 _ETHERNET = 14
+_QUOTED = _ETHERNET + 20 + 8
+"""Where an ICMP error, of which no header has options, quotes the packet that it is about. Source: RFC 792."""
+_UNREACHABLE = 3
 _DEADLINE = 3.0
 """Seconds in which what the evaluator awaits must have come; mostly it takes some milliseconds."""
 _QUIET = 0.03
@@ -29,7 +38,7 @@ class Crossing:
 
     Args:
         intent: what was built.
-        wire: to the VMs that run and to the internet.
+        wire: to the VMs that run, to the internet and to services.
         number: of the first packet. Those of other scenarios are unlike, so that a straggler is known for what it is.
     """
 
@@ -75,13 +84,19 @@ class Crossing:
         header = read_packet(heard.frame[_ETHERNET:])
         if header and header.tcp_flags & (RST | ACK) == RST | ACK and header.flow in self._asked:
             self._asked[header.flow].seen.append((heard.time, PLATFORM))
+        if header and header.flow.protocol == ICMP and header.icmp_type == _UNREACHABLE:
+            about = read_packet(heard.frame[_QUOTED:])
+            if about and _reversed(about.flow) in self._asked:
+                self._asked[_reversed(about.flow)].seen.append((heard.time, PLATFORM))
 
     def _place(self, passage: Passage, heard: Heard) -> str:
-        """Where a frame came in; of the internet, as whom it came there when that is wrong."""
-        if heard.namespace != names.INTERNET:
-            return self._places[heard.namespace, heard.interface]
+        """Where a frame came in; of the internet and of services, as whom it came there when that is wrong."""
         header = read_packet(heard.frame[_ETHERNET:])
         source = header.flow.source if header else None
+        if heard.namespace == names.SERVICES:
+            return SERVICE if source == passage.trace.flow.source else f"{SERVICE} as {source}"
+        if heard.namespace != names.INTERNET:
+            return self._places[heard.namespace, heard.interface]
         return INTERNET if source == passage.trace.outbound else f"{INTERNET} as {source}"
 
     def _all_came(self) -> bool:
@@ -94,7 +109,7 @@ class Crossing:
             trace = passage.trace
             if passage.last is None or not passage.is_right or trace.flow.source == trace.flow.destination:
                 continue
-            if trace.verdict is Verdict.LEFT_TO_INTERNET:
+            if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE}:
                 if self._owns_source(passage):
                     passage.reply_way = [passage.port]
             elif trace.verdict is Verdict.DELIVERED:
@@ -121,7 +136,7 @@ class Crossing:
 
 def _way(trace: Trace) -> list[str]:
     """Where a packet with this trace must be seen, in order."""
-    last = {Verdict.LEFT_TO_INTERNET: [INTERNET], Verdict.ANSWERED_BY_PLATFORM: [PLATFORM]}.get(trace.verdict, [])
+    last = _LAST.get(trace.verdict, [])
     return [*(nic.name for nic in trace.nics[1:]), *last]
 
 

@@ -62,7 +62,7 @@ class Follower:
         """There are none."""
         raise AssertionError(label)
 
-    def boot(self, labels: set[str], _: Callable[[Machine], None]) -> None:
+    def boot(self, labels: set[str], _: Callable[[str], str], __: Callable[[Machine], None]) -> None:
         """See that the namespaces are there."""
         self._require(labels)
 
@@ -77,6 +77,10 @@ class Follower:
     def end_flows(self, _: str, refused: Callable[[list[Flow]], set[Flow]]) -> int:
         """None are there to end."""
         return len(refused([]))
+
+    def forget_flows(self, _: str, __: Callable[[Flow, Flow], bool]) -> int:
+        """None are there to forget."""
+        return 0
 
     def counters(self, _: str) -> dict[str, int]:
         """Nothing is dropped."""

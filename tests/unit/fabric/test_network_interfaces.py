@@ -365,7 +365,9 @@ def test_dns_settings(world: World, document: Make) -> None:
         settings = {"dnsServers": servers, "internalDnsNameLabel": "me"}
         settled = settle(document(NETWORK_INTERFACES, "new", nic(A, dnsSettings=settings)), world)
         shown_ = settled["properties"]["dnsSettings"]
-        assert shown_.pop("internalDomainNameSuffix").endswith(".bx.internal.cloudapp.net")
+        suffix = shown_.pop("internalDomainNameSuffix")
+        assert suffix.endswith(".bx.internal.cloudapp.net")
+        assert shown_.pop("internalFqdn") == f"me.{suffix}"
         assert shown_ == settings | {"appliedDnsServers": []}
 
 

@@ -153,7 +153,11 @@ def test_there_are_fifty() -> None:
 @pytest.mark.parametrize(
     ("source", "destination", "summary"),
     [
-        ("from", "168.63.129.16", "dropped at virtual network a: the platform serves TCP 80, 32526 at 168.63.129.16"),
+        (
+            "from",
+            "168.63.129.16",
+            "dropped at virtual network a: the platform serves TCP 53, 80, 32526 and UDP 53 at 168.63.129.16",
+        ),
         ("from@10.1.1.5", "198.51.100.7", "dropped at NIC from: 10.1.1.5 has no public address to leave with"),
         ("from", "198.51.100.7", "leaves to the internet as 203.0.113.1"),
         ("10.1.1.4", "to-vm", "delivered to NIC to"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from podvnet.fabric.api.description import describe
-from podvnet.fabric.api.shapes import CHILDREN, PROPERTIES
+from podvnet.fabric.api.description import CHILD_SHAPES, describe
+from podvnet.fabric.api.shapes import PROPERTIES
 from podvnet.fabric.arm.children import KINDS
 from podvnet.fabric.arm.world import VIRTUAL_MACHINES
 from podvnet.fabric.deployment.scope import DEPLOYMENTS
@@ -26,7 +26,7 @@ def test_every_type_and_every_kind_of_child_has_a_shape() -> None:
     assert {each.full_type for each in TYPES.values()} == PROPERTIES.keys()
     for full_type, kinds in KINDS.items():
         # The rules that every group has are written by nobody.
-        assert kinds.keys() - {"defaultSecurityRules"} == CHILDREN[full_type].keys()
+        assert kinds.keys() - {"defaultSecurityRules"} == CHILD_SHAPES[full_type].keys()
 
 
 def test_every_type_is_read_written_listed_and_deleted() -> None:

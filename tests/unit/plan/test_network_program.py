@@ -31,7 +31,7 @@ from podvnet.model.kernel import (
 from podvnet.model.resource_id import Scope, make
 from podvnet.plan import names
 from podvnet.plan.names import TABLE
-from podvnet.plan.network_program import NETWORK_RULESET
+from podvnet.plan.network_ruleset import NETWORK_RULESET
 from podvnet.plan.parts import compile_fabric
 from podvnet.plan.routing_program import NOWHERE6
 

@@ -39,7 +39,10 @@ def lines(rule: SecurityRule, virtual_network: tuple[object, ...] = HERE) -> lis
         (Side((ip_network("::/0"),)), ["meta nfproto ipv6"]),
         (Side(tag="VirtualNetwork"), ["ip saddr { 10.1.0.0/16 }", "ip6 saddr { fd00:1::/48 }"]),
         (Side(tag="Internet"), ["ip saddr != { 10.1.0.0/16 }", "ip6 saddr != { fd00:1::/48 }"]),
-        (Side(tag="AzureLoadBalancer"), ["ip saddr { 168.63.129.16/32 }"]),
+        (
+            Side(tag="AzureLoadBalancer"),
+            ["ip saddr { 168.63.129.16/32 }", "ip6 saddr { fe80::1234:5678:9abc/128 }"],
+        ),
         (Side(groups=(WEB,)), [f"ip saddr @{SET4}", f"ip6 saddr @{SET6}"]),
         (Side(tag="AzureSentinel"), []),
     ],

@@ -21,15 +21,19 @@ from podvnet.fabric.api import lenient_json
 from podvnet.fabric.api import resource_groups as frame
 from podvnet.fabric.api.address_availability import check_availability
 from podvnet.fabric.api.answers import answer, base_url, page, refusal
+from podvnet.fabric.api.balancer_questions import BalancerQuestions
 from podvnet.fabric.api.deployments import Deployments
 from podvnet.fabric.api.description import describe
 from podvnet.fabric.api.locations import Locations
 from podvnet.fabric.api.login import Login
 from podvnet.fabric.api.machine_actions import MachineActions
+from podvnet.fabric.api.metrics import Metrics
 from podvnet.fabric.api.network_questions import NetworkQuestions
 from podvnet.fabric.api.operations import Operations, Outcome
+from podvnet.fabric.api.private_dns import is_polled, is_record_set
 from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
+from podvnet.fabric.api.service_actions import ServiceActions, deletes_at_once, status_of_creation
 from podvnet.fabric.api.target import Target, check_api_version, parse_path
 from podvnet.fabric.api.usages import subnet_usages
 from podvnet.fabric.api.writes import SupersededError, Writes
@@ -37,6 +41,7 @@ from podvnet.fabric.engine import Fabric
 from podvnet.fabric.identity import managed
 from podvnet.fabric.identity.principals import TENANT, Principals, Role
 from podvnet.fabric.identity.tokens import Signer
+from podvnet.fabric.metrics.sampler import Sampler
 from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
@@ -61,9 +66,12 @@ class ResourceManager:
         turn: shared with everybody else who calls the engine.
         principals: who may log in.
         signer: signs and checks tokens.
+        sampler: measures; one that measures only when it is asked unless another is given.
     """
 
-    def __init__(self, fabric: Fabric, turn: Turn, principals: Principals, signer: Signer) -> None:
+    def __init__(
+        self, fabric: Fabric, turn: Turn, principals: Principals, signer: Signer, sampler: Sampler | None = None
+    ) -> None:
         self._fabric = fabric
         self._turn = turn
         self._principals = principals
@@ -75,6 +83,9 @@ class ResourceManager:
         self._writes = Writes(turn, self._operations)
         self._machines = MachineActions(fabric, turn, self._resources, self._writes, self._operations)
         self._questions = NetworkQuestions(fabric, turn, self._resources, self._operations, _body)
+        self._balancers = BalancerQuestions(fabric, turn, self._resources, self._operations, _body)
+        self._metrics = Metrics(turn, self._resources, sampler or Sampler(lambda: fabric.intent))
+        self._services = ServiceActions(fabric, turn, self._resources, _body)
         self._locations = Locations(self._operations, lambda: fabric.world)
 
     def application(self) -> Starlette:
@@ -295,7 +306,7 @@ class ResourceManager:
 
     async def _resource(self, request: Request, target: Target) -> Response:
         resources, writes = self._resources, self._writes
-        for actions in (self._machines, self._questions):
+        for actions in (self._machines, self._questions, self._balancers, self._metrics, self._services):
             acted = await actions.answer(request, target)
             if acted is not None:
                 return acted
@@ -309,11 +320,14 @@ class ResourceManager:
                 body = await _body(request)
                 synchronise = request.query_params.get("syncRemoteAddressSpace", "").lower() == "true"
                 version = request.query_params["api-version"]
-                conditional = (if_match or "*") != "*"
+                new_only = request.headers.get("if-none-match") == "*"
+                conditional = (if_match or "*") != "*" or new_only
                 try:
                     written = await writes.put(
                         target.resource(),
-                        lambda: resources.put(target, body, if_match, version, synchronise=synchronise),
+                        lambda: resources.put(
+                            target, body, if_match, version, synchronise=synchronise, new_only=new_only
+                        ),
                         None
                         if conditional
                         else lambda: resources.is_acceptable(target, body, version, synchronise=synchronise),
@@ -321,7 +335,10 @@ class ResourceManager:
                 except SupersededError as error:
                     where = self._operations.pointer(request, target.subscription, error.operation)
                     return refusal(request, error, where)
-                status = HTTPStatus.CREATED if written.new else HTTPStatus.OK
+                if is_polled(target.full_type):
+                    extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
+                    return answer(request, {}, HTTPStatus.ACCEPTED, extra | {"ETag": written.etag})
+                status = status_of_creation(target) if written.new else HTTPStatus.OK
                 return answer(request, written.view, status, {"ETag": written.etag})
             case "PATCH":
                 body = await _body(request)
@@ -330,6 +347,8 @@ class ResourceManager:
             case "DELETE":
                 if not await writes.change(target.resource(), lambda: resources.delete(target, if_match)):
                     return answer(request, status=HTTPStatus.NO_CONTENT)
+                if deletes_at_once(target) or is_record_set(target.full_type):
+                    return answer(request)
                 extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
                 return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
         raise _unknown(request)
@@ -345,7 +364,8 @@ class ResourceManager:
                 found = await take(lambda: check_availability(resources.top(target), address, self._fabric.world))
                 return answer(request, found)
         if target.is_collection:
-            return page(request, await take(lambda: resources.every(target)))
+            ending = request.query_params.get("$recordsetnamesuffix", "")
+            return page(request, await take(lambda: resources.every(target, ending)))
         view, etag = await take(lambda: resources.get(target))
         return answer(request, view, extra={"ETag": etag})
 

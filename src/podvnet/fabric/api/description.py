@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any
 
 from podvnet import __version__
+from podvnet.fabric.api.private_dns import is_polled, is_record_set
+from podvnet.fabric.api.private_dns_shapes import ZONE_CHILDREN
 from podvnet.fabric.api.shapes import (
     BESIDE,
     CHILDREN,
@@ -26,7 +28,7 @@ from podvnet.fabric.api.shapes import (
     named,
 )
 from podvnet.fabric.arm.children import KINDS
-from podvnet.fabric.arm.world import VIRTUAL_MACHINES, VIRTUAL_NETWORKS
+from podvnet.fabric.arm.world import PRIVATE_ZONES, SQL_SERVERS, STORAGE_ACCOUNTS, VIRTUAL_MACHINES, VIRTUAL_NETWORKS
 from podvnet.fabric.settlement import TYPES
 from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
 
@@ -35,6 +37,8 @@ _GROUP = _SUBSCRIPTION + "/resourceGroups/{resourceGroupName}"
 _DEPLOYMENTS = _GROUP + "/providers/Microsoft.Resources/deployments"
 _WRITE_REFUSALS = ("400", "401", "403", "404", "409", "412", "413", "429")
 _READ_REFUSALS = ("400", "401", "404")
+CHILD_SHAPES = CHILDREN | {PRIVATE_ZONES: ZONE_CHILDREN}
+"""By type of parent and kind: the sub-resources that a parent is written with."""
 _TAGGED = closed(("tags",), tags=TAGS)
 
 
@@ -85,6 +89,7 @@ def _parameters() -> dict[str, Any]:
         "location": place("location", component("Location")),
         "operationId": place("operationId", {"type": "string", "pattern": r"^\d+$"}),
         "ipAddress": place("ipAddress", component("Address"), "query") | {"required": True},
+        "domainNameLabel": place("domainNameLabel", TEXT, "query") | {"required": True},
         "expand": place("$expand", choice("instanceView"), "query"),
     }
 
@@ -100,6 +105,8 @@ def _describe_frame(paths: dict[str, Any]) -> None:
         ("/providers/Microsoft.Compute/locations/{location}/usages", documents),
     ):  # fmt: skip
         paths[_SUBSCRIPTION + tail] = _path(_SUBSCRIPTION + tail, get=_read(shape))
+    availability = f"{_SUBSCRIPTION}/providers/Microsoft.Network/locations/{{location}}/CheckDnsNameAvailability"
+    paths[availability] = _path(availability, "domainNameLabel", get=_read(document))
     group = closed(("location",), location=component("Location"), tags=TAGS)
     paths[_GROUP] = _path(
         _GROUP,
@@ -122,22 +129,26 @@ def _describe_type(full_type: str, paths: dict[str, Any], schemas: dict[str, Any
         path = f"{place}/providers/{full_type}"
         paths[path] = _path(path, get=_read(component(f"{title}.List")))
     resource = f"{_GROUP}/providers/{full_type}/{{name}}"
+    gone = ("200", "204") if full_type in {STORAGE_ACCOUNTS, SQL_SERVERS} else ("202", "204")
     paths[resource] = _path(
         resource,
         get=_read(component(f"{title}.Shown"), etag=True),
-        put=_write(component(title), component(f"{title}.Shown"), "200", "201", conditional=True),
+        put=_write(component(title), component(f"{title}.Shown"), *_created(full_type), conditional=True),
         patch=_write(PATCHES.get(full_type, _TAGGED), component(f"{title}.Shown"), "200", conditional=True),
-        delete=_removal("202", "204", conditional=True),
+        delete=_removal(*gone, conditional=True),
     )
     for kind, writable in KINDS.get(full_type, {}).items():
-        shape = CHILDREN[full_type].get(kind, named())
+        shape = CHILD_SHAPES[full_type].get(kind, named())
         schemas[f"{title}.{kind}.Shown"] = shown = _open(shape)
         operations = {"get": _read(shown, etag=True)}
         if writable:
             # The name of a child is in its path.
             written = closed(("properties",), properties=shape["properties"]["properties"])
-            operations["put"] = _write(written, shown, "200", "201", conditional=True)
-            operations["delete"] = _removal("202", "204", conditional=True)
+            child = f"{full_type}/{kind}"
+            operations["put"] = _write(written, shown, *_created(child), conditional=True)
+            operations["delete"] = _removal(*(("200", "204") if is_record_set(child) else gone), conditional=True)
+            if full_type == PRIVATE_ZONES:
+                operations["patch"] = _write(written, shown, "200", conditional=True)
         paths[f"{resource}/{kind}"] = _path(f"{resource}/{kind}", get=_read(_list_of(shown)))
         paths[f"{resource}/{kind}/{{child}}"] = _path(f"{resource}/{kind}/{{child}}", **operations)
     if full_type == VIRTUAL_NETWORKS:
@@ -145,6 +156,12 @@ def _describe_type(full_type: str, paths: dict[str, Any], schemas: dict[str, Any
         paths[usages] = _path(usages, get=_read(_list_of({"type": "object"})))
         free = {"type": "object", "required": ["available"], "properties": {"available": {"type": "boolean"}}}
         paths[availability] = _path(availability, "ipAddress", get=_read(free))
+    if full_type == PRIVATE_ZONES:
+        paths[f"{resource}/ALL"] = _path(f"{resource}/ALL", get=_read(_list_of({"type": "object"})))
+    if full_type == STORAGE_ACCOUNTS:
+        path = f"{resource}/listKeys"
+        keys = {"type": "object", "required": ["keys"], "properties": {"keys": listed({"type": "object"})}}
+        paths[path] = _path(path, post=_read(keys))
     if full_type == VIRTUAL_MACHINES:
         for place in (resource, *(f"{place}/providers/{full_type}" for place in (_SUBSCRIPTION, _GROUP))):
             paths[place]["get"]["parameters"] = [{"$ref": "#/components/parameters/expand"}]
@@ -153,6 +170,11 @@ def _describe_type(full_type: str, paths: dict[str, Any], schemas: dict[str, Any
             paths[path] = _path(path, post=_action("202"))
         view = {"type": "object", "required": ["statuses"], "properties": {"statuses": listed({"type": "object"})}}
         paths[f"{resource}/instanceView"] = _path(f"{resource}/instanceView", get=_read(view))
+
+
+def _created(full_type: str) -> tuple[str, ...]:
+    """The statuses that a PUT of a type is answered with."""
+    return ("202",) if is_polled(full_type) else ("200", "201")
 
 
 def _describe_deployments(paths: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -189,7 +211,7 @@ def _describe_deployments(paths: dict[str, Any], schemas: dict[str, Any]) -> Non
 def _body(full_type: str) -> Shape:
     """What is put of a type."""
     members = PROPERTIES[full_type]["properties"]
-    kinds = {kind: listed(shape) for kind, shape in CHILDREN.get(full_type, {}).items()}
+    kinds = {kind: listed(shape) for kind, shape in CHILD_SHAPES.get(full_type, {}).items()}
     properties = PROPERTIES[full_type] | {"properties": members | kinds}
     required = ("location", "properties") if "required" in properties else ("location",)
     beside = BESIDE.get(full_type, {})

@@ -1,4 +1,4 @@
-"""What providers have by location: operations to poll, and usages.
+"""What providers have by location: operations to poll, usages, and whether a domain name label is free.
 
 Source: Azure document "Track asynchronous Azure operations"; Azure REST references "Usages - List" of Microsoft.Network
 and Microsoft.Compute.
@@ -16,6 +16,7 @@ from podvnet.fabric.api.answers import answer, page
 from podvnet.fabric.api.operations import Operations
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.api.usages import compute_usages, network_usages
+from podvnet.fabric.arm.public_ip_addresses import is_label_free
 from podvnet.fabric.arm.world import World
 from podvnet.model.arm_error import ArmError
 
@@ -36,13 +37,17 @@ class Locations:
         """The answer; None for what is not here.
 
         Raises:
-            ArmError: the operation is not known.
+            ArmError: the operation is not known, or what is asked about is malformed.
         """
         if request.method not in {"GET", "HEAD"}:
             return None
         match target.provider.lower(), tuple(segment.lower() for segment in target.segments[2:]):
             case "microsoft.network", ("usages",):
                 return page(request, network_usages(self._world(), target.subscription, target.segments[1]))
+            case "microsoft.network", ("checkdnsnameavailability",):
+                parameters = {name.lower(): value for name, value in request.query_params.items()}
+                label = parameters.get("domainnamelabel", "")
+                return answer(request, {"available": is_label_free(label, target.segments[1], self._world())})
             case "microsoft.compute", ("usages",):
                 return page(request, compute_usages(self._world(), target.subscription, target.segments[1]))
             case _, ("operations" | "operationresults" as kind, identity):

@@ -16,14 +16,18 @@ from podvnet.fabric.api.target import Target
 from podvnet.fabric.arm import children, references
 from podvnet.fabric.arm.machine_identity import merged
 from podvnet.fabric.arm.virtual_machines import gone_with
-from podvnet.fabric.arm.world import VIRTUAL_MACHINES, Document
+from podvnet.fabric.arm.world import PRIVATE_ZONES, SQL_SERVERS, STORAGE_ACCOUNTS, VIRTUAL_MACHINES, Document
 from podvnet.fabric.deployment.template_error import DetailedError
 from podvnet.fabric.engine import Fabric
 from podvnet.fabric.settlement import TYPES
 from podvnet.model.arm_error import ArmError
 from podvnet.model.resource_id import ResourceId
 
-_PATCHED = {VIRTUAL_MACHINES: ("tags", "identity")}
+_PATCHED = {
+    VIRTUAL_MACHINES: ("tags", "identity"),
+    STORAGE_ACCOUNTS: ("tags", "properties", "sku"),
+    SQL_SERVERS: ("tags", "properties"),
+}
 """What PATCH may change, where it is more than the tags."""
 
 
@@ -55,8 +59,9 @@ class Resources:
         view = references.view(document, world)
         etag = view["etag"]
         if len(resource.path) > 1:
-            return children.read_child(view, resource.path[1:]), etag
-        return view, etag
+            child = children.read_child(view, resource.path[1:])
+            return child, _etag_of(child, etag)
+        return children.without_apart(view), etag
 
     def top(self, target: Target) -> Document:
         """The document of the top-level resource that a path is in.
@@ -66,8 +71,8 @@ class Resources:
         """
         return self._top(target.resource())
 
-    def every(self, target: Target) -> list[Document]:
-        """The resources of a type in a group or subscription, or the children of a kind.
+    def every(self, target: Target, ending: str = "") -> list[Document]:
+        """The resources of a type in a group or subscription, or the children of a kind whose names have an ending.
 
         Raises:
             ArmError: the type, group or parent is not there.
@@ -76,13 +81,14 @@ class Resources:
         if len(target.segments) > 1:
             parent = self._top(target.resource())
             view = references.view(parent, world)
-            return children.list_children(view, target.resource().path[1:], target.segments[-1])
+            found = children.list_children(view, target.resource().path[1:], target.segments[-1])
+            return [each for each in found if each["name"].lower().endswith(ending.lower())]
         self._check_type(target.full_type)
         if target.group:
             self._groups.get(target.subscription, target.group, world)
         prefix = f"/subscriptions/{target.subscription}/resourcegroups/{target.group}".lower() if target.group else ""
         return [
-            references.view(document, world)
+            children.without_apart(references.view(document, world))
             for key, document in world.documents.items()
             if document["type"].lower() == target.full_type.lower() and key.startswith(f"{prefix}/" if prefix else "/")
         ]
@@ -109,16 +115,26 @@ class Resources:
         ]
 
     def put(
-        self, target: Target, body: Any, if_match: str | None, version: str, *, synchronise: bool = False
+        self,
+        target: Target,
+        body: Any,
+        if_match: str | None,
+        version: str,
+        *,
+        synchronise: bool = False,
+        new_only: bool = False,
     ) -> Written:
         """Create or replace a resource or child, as an api-version means it.
 
-        With ``synchronise`` a peering's remote address space is taken in anew.
+        With ``synchronise`` a peering's remote address space is taken in anew; with ``new_only`` what is there is not
+        replaced.
 
         Raises:
             ArmError, ArmErrorsError: it is refused.
         """
         new, document = self._draft(target, body, if_match, version, synchronise=synchronise)
+        if new_only and not new:
+            raise _precondition_failed(target.resource(), "It exists already, and If-None-Match is '*'.")
         settled = self._fabric.put(document)
         return self._written(new, settled, target.resource())
 
@@ -148,14 +164,14 @@ class Resources:
             own = {"id": str(resource), "name": resource.name, "type": resource.type, "apiVersion": version}
             return present is None, {**body, **own}
         parent = self._parent(resource)
-        self._match(parent, if_match)
+        self._match(parent, if_match, resource.path[1:])
         view = references.view(parent, self._fabric.world)
         new = not children.has_child(view, resource.path[1:])
         document = children.put_child(view, resource.path[1:], dict(body), synchronise=synchronise)
         return new, {**document, "apiVersion": version}
 
     def tag(self, target: Target, body: Any, if_match: str | None) -> Written:
-        """Set the tags of a resource, of a VM the identity as well: all that PATCH may change.
+        """Set the tags of a resource, and what else PATCH may change of its type.
 
         Raises:
             ArmError: it is not there, or the body holds something else.
@@ -163,12 +179,13 @@ class Resources:
         resource = target.resource()
         present = self._top(resource)
         if len(resource.path) > 1:
-            raise ArmError(
-                "MethodNotAllowed",
-                f"{resource.type} has no tags of its own and takes no PATCH; put it, or patch {resource.top}.",
-                status=HTTPStatus.METHOD_NOT_ALLOWED,
-                target=str(resource),
-            )
+            if not isinstance(body, Mapping):
+                raise ArmError("InvalidRequestContent", "The request content was invalid: it must be a JSON object.")
+            self._match(present, if_match, resource.path[1:])
+            view = references.view(present, self._fabric.world)
+            child = children.patched_child(view, resource.path[1:], body)
+            settled = self._fabric.put(children.put_child(view, resource.path[1:], child))
+            return self._written(False, settled, resource)
         self._match(present, if_match)
         members = _PATCHED.get(present["type"], ("tags",))
         if (
@@ -182,6 +199,8 @@ class Resources:
         changed = {key: dict(value) for key, value in body.items()}
         if "identity" in changed:
             changed["identity"] = merged(view.get("identity", {}), changed["identity"])
+        if "properties" in changed:
+            changed["properties"] = view["properties"] | changed["properties"]
         settled = self._fabric.put(view | changed)
         return self._written(False, settled, resource)
 
@@ -199,7 +218,7 @@ class Resources:
         if len(resource.path) > 1:
             if not children.has_child(view, resource.path[1:]):
                 return False
-            self._match(present, if_match)
+            self._match(present, if_match, resource.path[1:])
             self._fabric.put(children.remove_child(view, resource.path[1:]))
             return True
         self._match(present, if_match)
@@ -211,26 +230,22 @@ class Resources:
     def _written(self, new: bool, settled: Document, resource: ResourceId) -> Written:
         world = self._fabric.world
         view = references.view(settled, world)
-        shown = children.read_child(view, resource.path[1:]) if len(resource.path) > 1 else view
-        return Written(new, shown, view["etag"])
+        if len(resource.path) > 1:
+            shown = children.read_child(view, resource.path[1:])
+            return Written(new, shown, _etag_of(shown, view["etag"]))
+        return Written(new, children.without_apart(view), view["etag"])
 
-    def _match(self, document: Document, if_match: str | None) -> None:
-        """Refuse a write that was meant for another state of the resource."""
+    def _match(self, document: Document, if_match: str | None, path: children.Path = ()) -> None:
+        """Refuse a write that was meant for another state of the resource, or of its child."""
         if not if_match or if_match == "*":
             return
         etag = references.etag(document, self._fabric.world)
+        if path and document["type"] == PRIVATE_ZONES:
+            view = references.view(document, self._fabric.world)
+            etag = children.read_child(view, path)["etag"] if children.has_child(view, path) else ""
         if if_match.removeprefix("W/").strip('"') != etag.removeprefix("W/").strip('"'):
-            detail = ArmError(
-                "PreconditionFailedEtagMismatch",
-                f"Etag provided in if-match header {if_match} does not match etag {etag} of resource {document['id']}.",
-            )
-            raise DetailedError(
-                "PreconditionFailed",
-                "Precondition failed.",
-                (detail,),
-                status=HTTPStatus.PRECONDITION_FAILED,
-                target=document["id"],
-            )
+            what = f"Etag provided in if-match header {if_match} does not match etag {etag} of resource"
+            raise _precondition_failed(document["id"], f"{what} {document['id']}.")
 
     def _top(self, resource: ResourceId) -> Document:
         top = _top_of(resource)
@@ -290,6 +305,22 @@ def _comparisons(condition: str) -> dict[str, str]:
 
 def _compared(document: Document, name: str, value: str) -> bool:
     return str(document[_COMPARED[name]]).lower() == value.lower()
+
+
+def _etag_of(child: Document, parent: str) -> str:
+    """The etag of a child: its own, or that of its parent where it shows none."""
+    return str(child.get("etag", parent))
+
+
+def _precondition_failed(target: ResourceId | str, what: str) -> DetailedError:
+    detail = ArmError("PreconditionFailedEtagMismatch", what)
+    return DetailedError(
+        "PreconditionFailed",
+        "Precondition failed.",
+        (detail,),
+        status=HTTPStatus.PRECONDITION_FAILED,
+        target=str(target),
+    )
 
 
 def _top_of(resource: ResourceId) -> ResourceId:

@@ -15,11 +15,14 @@ from podvnet.fabric.arm.world import (
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
     SERVICE_TAGS,
+    SQL_SERVERS,
+    STORAGE_ACCOUNTS,
     SUBNETS,
     USER_ASSIGNED_IDENTITIES,
     VIRTUAL_MACHINES,
@@ -185,6 +188,16 @@ _NAT_RULE = named(
     **_SPOKEN,
 )  # fmt: skip
 
+
+_SUBNET_RULE = reference(SUBNETS)
+_SUBNET_RULE["properties"]["action"] = choice("Allow")
+_ACCOUNT_RULES = closed(
+    defaultAction=choice("Allow", "Deny"),
+    bypass=choice("None", "AzureServices", "Logging", "Metrics"),
+    virtualNetworkRules=listed(_SUBNET_RULE),
+    ipRules=listed(closed(("value",), value=component("PublicAddress"), action=choice("Allow"))),
+)
+
 CHILDREN: dict[str, dict[str, Shape]] = {
     VIRTUAL_NETWORKS: {"subnets": _SUBNET, "virtualNetworkPeerings": _PEERING},
     SECURITY_GROUPS: {"securityRules": _SECURITY_RULE},
@@ -201,6 +214,18 @@ CHILDREN: dict[str, dict[str, Shape]] = {
             applicationSecurityGroups=listed(reference(APPLICATION_GROUPS)),
             **_PRIVATE,
         )
+    },
+    SQL_SERVERS: {
+        "virtualNetworkRules": named(
+            "virtualNetworkSubnetId",
+            virtualNetworkSubnetId=reference(SUBNETS)["properties"]["id"],
+            ignoreMissingVnetServiceEndpoint=FLAG,
+        ),
+        "firewallRules": named(
+            "startIpAddress", "endIpAddress",
+            startIpAddress=component("PublicAddress"),
+            endIpAddress=component("PublicAddress"),
+        ),
     },
     NETWORK_WATCHERS: {
         "flowLogs": named(
@@ -258,7 +283,7 @@ CHILDREN: dict[str, dict[str, Shape]] = {
 
 PROPERTIES: dict[str, Shape] = {
     SERVICE_TAGS: closed(("addressPrefixes",), addressPrefixes=listed(component("Prefix"))),
-    INTERNET_HOSTS: closed(("address",), address=component("PublicAddress")),
+    INTERNET_HOSTS: closed(("address",), address=component("PublicAddress"), dns=FLAG),
     APPLICATION_GROUPS: closed(),
     NETWORK_WATCHERS: closed(),
     SECURITY_GROUPS: closed(flushConnection=FLAG),
@@ -291,6 +316,21 @@ PROPERTIES: dict[str, Shape] = {
         dnsSettings=closed(dnsServers=listed(component("Address")), internalDnsNameLabel=component("Name")),
     ),
     USER_ASSIGNED_IDENTITIES: closed(),
+    PRIVATE_ZONES: closed(),
+    STORAGE_ACCOUNTS: closed(
+        accessTier=choice("Hot", "Cool", "Cold", "Premium"),
+        allowBlobPublicAccess=FLAG,
+        minimumTlsVersion=choice("TLS1_2", "TLS1_3"),
+        publicNetworkAccess=choice("Enabled", "Disabled"),
+        networkAcls=_ACCOUNT_RULES,
+    ),
+    SQL_SERVERS: closed(
+        ("administratorLogin", "administratorLoginPassword"),
+        administratorLogin={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
+        administratorLoginPassword={"type": "string", "minLength": 8, "maxLength": 128},
+        minimalTlsVersion=choice("1.2", "1.3"),
+        publicNetworkAccess=choice("Enabled", "Disabled"),
+    ),
     VIRTUAL_MACHINES: closed(
         ("networkProfile",),
         hardwareProfile=closed(vmSize=TEXT),
@@ -312,6 +352,10 @@ BESIDE: dict[str, dict[str, Shape]] = {
     PUBLIC_ADDRESSES: _PUBLIC,
     NAT_GATEWAYS: _PUBLIC,
     LOAD_BALANCERS: {"sku": _SKU},
+    STORAGE_ACCOUNTS: {
+        "sku": closed(("name",), name=choice("Standard_LRS", "Standard_ZRS", "Premium_LRS")),
+        "kind": choice("StorageV2", "Storage", "BlobStorage", "BlockBlobStorage"),
+    },
     VIRTUAL_MACHINES: {"identity": _IDENTITY, "zones": _ZONES},
 }
 """By type: members that stand beside the properties."""

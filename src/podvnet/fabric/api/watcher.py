@@ -24,8 +24,8 @@ from podvnet.model.security import Direction
 from podvnet.model.verdict import Check, Hop, Trace, Verdict
 from podvnet.plan.effective_routes import select_route
 from podvnet.plan.evaluate import Evaluator
+from podvnet.plan.platform_evaluation import SERVED
 from podvnet.plan.security_evaluation import deciding_rule, groups_of
-from podvnet.plan.walk import SERVED
 
 Answer = dict[str, Any]
 
@@ -111,9 +111,12 @@ def _connectivity(evaluator: Evaluator, trace: Trace) -> Answer:
         if hop.check in _REACHED and hop.allowed:
             kind = "VirtualMachine" if hop.check is Check.OWNER else "VirtualAppliance"
             nic = evaluator.intent.nics[hop.where.key]
-            address = _nearest(nic, trace.flow.destination)
+            address = _nearest(nic, trace.arrival.destination)
             hops.append(_hop(kind, hop.where, str(address), len(hops)))
-    if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.ANSWERED_BY_PLATFORM}:
+        elif hop.check is Check.FRONTEND and hop.allowed:
+            kind = "PublicLoadBalancer" if trace.way_out else "InternalLoadBalancer"
+            hops.append(_hop(kind, hop.where.top, str(trace.flow.destination), len(hops)))
+    if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE, Verdict.ANSWERED_BY_PLATFORM}:
         kind = "Internet" if trace.verdict is Verdict.LEFT_TO_INTERNET else "PlatformService"
         hops.append(_hop(kind, None, str(trace.flow.destination), len(hops)))
     for earlier, later in pairwise(hops):

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from podvnet.fabric.arm.private_dns_links import KIND as ZONE_LINKS
+from podvnet.fabric.arm.private_dns_records import RECORD_TYPES
 from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ZONES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
+    SQL_SERVERS,
     VIRTUAL_NETWORKS,
     Document,
 )
@@ -30,6 +34,8 @@ KINDS: dict[str, dict[str, bool]] = {
     ROUTE_TABLES: {"routes": True},
     NETWORK_INTERFACES: {"ipConfigurations": False},
     NETWORK_WATCHERS: {"flowLogs": True},
+    PRIVATE_ZONES: dict.fromkeys((*RECORD_TYPES, ZONE_LINKS), True),
+    SQL_SERVERS: {"virtualNetworkRules": True, "firewallRules": True},
     LOAD_BALANCERS: {
         "backendAddressPools": True,
         "inboundNatRules": True,
@@ -40,11 +46,48 @@ KINDS: dict[str, dict[str, bool]] = {
     },
 }
 """By type of parent: the kinds of children, and whether they can be written by themselves."""
-_KEPT = {VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings"), NETWORK_WATCHERS: ("flowLogs",)}
+_KEPT = {
+    VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings"),
+    NETWORK_WATCHERS: ("flowLogs",),
+    PRIVATE_ZONES: (*RECORD_TYPES, ZONE_LINKS),
+    SQL_SERVERS: ("virtualNetworkRules", "firewallRules"),
+}
 """By type of parent: the kinds that a PUT without a word of them leaves as they are. Of the others none is left.
 
 Source: Azure's announcement "Azure Virtual Network now supports updates without subnet property".
 """
+_EVERY_RECORD_SET = ("all", "recordsets")
+"""What stands for the record sets of a zone of whatever type, where children are listed."""
+
+
+def without_apart(view: Document) -> Document:
+    """The view of a parent as it is shown: without children that are shown by themselves only."""
+    if view["type"] != PRIVATE_ZONES:
+        return view
+    apart = KINDS[PRIVATE_ZONES]
+    return view | {"properties": {key: value for key, value in view["properties"].items() if key not in apart}}
+
+
+def patched_child(document: Document, path: Path, body: Mapping[str, Any]) -> Document:
+    """What is to be put for a child so that it has the members that a PATCH names, and keeps its others.
+
+    Raises:
+        ArmError: there is no such child, or it takes no PATCH.
+    """
+    child = read_child(document, path)
+    if document["type"] != PRIVATE_ZONES:
+        raise ArmError(
+            "MethodNotAllowed",
+            f"{child['type']} has no tags of its own and takes no PATCH; put it, or patch {document['id']}.",
+            status=HTTPStatus.METHOD_NOT_ALLOWED,
+            target=child["id"],
+        )
+    properties = body.get("properties")
+    if not isinstance(properties, Mapping):
+        return child | dict(body)
+    # What a PATCH writes to is one's own from then on, though a VM was registered by it before.
+    kept = {key: value for key, value in child["properties"].items() if key != "isAutoRegistered"}
+    return child | dict(body) | {"properties": kept | dict(properties)}
 
 
 def keep_unnamed(body: Mapping[str, Any], document: Document) -> dict[str, Any]:
@@ -106,6 +149,8 @@ def list_children(document: Document, path: Path, kind: str) -> list[Document]:
     """
     if path:
         raise _no_such_kind(document, f"{path[0][0]}/{kind}")
+    if document["type"] == PRIVATE_ZONES and kind.lower() in _EVERY_RECORD_SET:
+        return [each for record_type in RECORD_TYPES for each in document["properties"][record_type]]
     return list(document["properties"].get(_kind(document, kind), []))
 
 

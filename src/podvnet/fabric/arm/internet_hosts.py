@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, ip_address
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.public_ip_prefixes import given_out
 from podvnet.fabric.arm.resource_type import head
+from podvnet.fabric.arm.service_addresses import is_given_out
 from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
 from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME, WIRESERVER_ADDRESS
 from podvnet.model.intent import InternetHost
@@ -24,6 +25,7 @@ class InternetHosts:
         properties = body.fields("properties")
         text = properties.required("address")
         properties.allow("provisioningState")
+        dns = properties.flag("dns", default=False)
         properties.refuse_unread()
         body.refuse_unread()
         try:
@@ -43,7 +45,11 @@ class InternetHosts:
                 raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", "address")
         if any(address in run for run in given_out(world)):
             raise properties.error("InvalidRequestFormat", f"{address} is a public address of the fabric's", "address")
+        if is_given_out(address, world):
+            raise properties.error("InvalidRequestFormat", f"{address} is the address of an Azure service", "address")
         document["properties"] = {"provisioningState": "Succeeded", "address": str(address)}
+        if dns:
+            document["properties"]["dns"] = True
         document["_fabric"] = {}
         return document
 
@@ -53,4 +59,5 @@ class InternetHosts:
 
 def intent_of(document: Document) -> InternetHost:
     """The host as the compilers see it."""
-    return InternetHost(parse(document["id"]), ip_address(document["properties"]["address"]))
+    properties = document["properties"]
+    return InternetHost(parse(document["id"]), ip_address(properties["address"]), properties.get("dns", False))

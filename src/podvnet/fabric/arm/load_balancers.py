@@ -14,6 +14,7 @@ from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker, refuse_use
 from podvnet.fabric.arm.load_balancing_rules import Parts, settle_nat_rule, settle_outbound, settle_probe, settle_rule
 from podvnet.fabric.arm.membership import check_member, nat_rules_of, network_of_balancer, pools_of, pools_of_rule
+from podvnet.fabric.arm.nat_ports import keep_nat_ports
 from podvnet.fabric.arm.private_address import Allotment, Wish, place_of, read_wish
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
 from podvnet.fabric.arm.public_ip_prefixes import refuse_change, zones_of
@@ -91,6 +92,7 @@ class LoadBalancers:
         document["_fabric"] = {}
         _check_networks(properties, document)
         if previous:
+            keep_nat_ports(document, previous)
             _check_members(properties, previous, document, world)
         return document
 

@@ -6,15 +6,15 @@ address it has. Source: Azure document "Configure IP addresses for an Azure netw
 
 from __future__ import annotations
 
-import base64
-import uuid
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.internal_names import AZURE_DNS, domain_suffix
 from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.membership import check_groups, check_load_balancers
 from podvnet.fabric.arm.private_address import Allotment, Place, Wish, place_of, read_wish
+from podvnet.fabric.arm.private_dns_records import LABEL
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
 from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
 from podvnet.fabric.arm.world import (
@@ -29,7 +29,7 @@ from podvnet.fabric.arm.world import (
     addresses_of,
 )
 from podvnet.model import limits
-from podvnet.model.address import arm_mac, derived_mac, parse_mac
+from podvnet.model.address import Address, arm_mac, derived_mac, parse_mac
 from podvnet.model.arm_error import ArmError
 from podvnet.model.intent import IpConfiguration, NetworkInterface
 from podvnet.model.resource_id import ResourceId, parse
@@ -41,7 +41,6 @@ _LISTS = {
     "applicationSecurityGroups": APPLICATION_GROUPS,
 }
 """What an ip-configuration can be a member of."""
-_AZURE_DNS = "AzureProvidedDNS"
 
 
 class _Wanted(NamedTuple):
@@ -72,7 +71,7 @@ class NetworkInterfaces:
         properties.only("auxiliaryMode", "None")
         properties.only("auxiliarySku", "None")
         properties.only("disableTcpStateTracking", False)
-        dns = _dns_settings(properties)
+        dns_fields = properties.fields("dnsSettings")
         forwarding = properties.flag("enableIPForwarding", default=False)
         linker = Linker(resource, document["location"], world)
         group = linker.one(properties, "networkSecurityGroup", SECURITY_GROUPS)
@@ -97,7 +96,7 @@ class NetworkInterfaces:
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "ipConfigurations": configurations,
-            "dnsSettings": dns | {"internalDomainNameSuffix": _domain_suffix(parse(subnet["id"]).parent)},
+            "dnsSettings": _dns_settings(dns_fields, domain_suffix(parse(subnet["id"]).parent)),
             "enableAcceleratedNetworking": False,
             "vnetEncryptionSupported": False,
             "enableIPForwarding": forwarding,
@@ -231,7 +230,15 @@ def intent_of(document: Document) -> NetworkInterface:
         ip_configurations=tuple(sorted(configurations, key=lambda each: not each.primary)),
         ip_forwarding=properties["enableIPForwarding"],
         security_group=linked(properties, "networkSecurityGroup"),
+        dns_servers=_own_servers(properties["dnsSettings"]["dnsServers"]),
+        name_label=properties["dnsSettings"].get("internalDnsNameLabel", ""),
     )
+
+
+def _own_servers(servers: list[str]) -> tuple[Address, ...] | None:
+    if not servers:
+        return None
+    return tuple(ip_address(each) for each in servers if each != AZURE_DNS)
 
 
 def _ids(configuration: Document, key: str) -> tuple[ResourceId, ...]:
@@ -300,29 +307,25 @@ def _kept_places(previous: Document | None, subnet: str) -> dict[str, Place]:
     }
 
 
-def _domain_suffix(network: ResourceId) -> str:
-    """What Azure's own names of a virtual network end with: one label for each network."""
-    label = base64.b32encode(uuid.UUID(stable_guid(network, "names")).bytes).decode().rstrip("=").lower()
-    return f"{label}.bx.internal.cloudapp.net"
-
-
-def _dns_settings(properties: Fields) -> Document:
-    """The NIC's own DNS servers. What a VM is told in the end is the platform's to say."""
-    dns = properties.fields("dnsSettings")
+def _dns_settings(dns: Fields, suffix: str) -> Document:
+    """The NIC's own DNS servers and name. What a VM is told in the end stands in the view of the NIC."""
     dns.allow("appliedDnsServers", "internalDomainNameSuffix", "internalFqdn")
     servers = dns.texts("dnsServers")
     for server in servers:
         try:
-            if server != _AZURE_DNS or len(servers) > 1:
+            if server != AZURE_DNS or len(servers) > 1:
                 ip_address(server)
         except ValueError:
-            what = f"{server!r} is no address, nor {_AZURE_DNS} alone"
+            what = f"{server!r} is no address, nor {AZURE_DNS} alone"
             raise dns.error("InvalidRequestFormat", what, "dnsServers") from None
-    settings: Document = {"dnsServers": servers, "appliedDnsServers": []}
+    settings: Document = {"dnsServers": servers, "appliedDnsServers": [], "internalDomainNameSuffix": suffix}
     label = dns.text("internalDnsNameLabel")
     if label:
         check_name(label, label)
-        settings["internalDnsNameLabel"] = label
+        if not LABEL.fullmatch(label):
+            what = f"{label!r} is no label of a domain name: 1 to 63 letters, digits, '-' and '_'"
+            raise dns.error("InvalidDnsNameLabel", what, "internalDnsNameLabel")
+        settings |= {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"}
     dns.refuse_unread()
     return settings
 

@@ -145,20 +145,44 @@ def _names(properties: Fields, location: str, resource: ResourceId, world: World
     if not label:
         return names
     if not _LABEL.fullmatch(label):
+        raise settings.error("InvalidDomainNameLabel", _invalid(label), "domainNameLabel")
+    name = _fqdn(label, location)
+    if _holders(name, world) - {resource.key}:
         raise settings.error(
-            "InvalidDomainNameLabel",
-            f"The domain name label {label} is invalid. It must conform to the following regular expression:"
-            f" ^{_LABEL.pattern}$",
-            "domainNameLabel",
+            "DnsRecordInUse", f"DNS record {name} is already used by another public IP", "domainNameLabel"
         )
-    name = f"{label}.{location.replace(' ', '').lower()}.cloudapp.azure.com"
-    for other in world.of_type(PUBLIC_ADDRESSES):
-        held = other["properties"].get("dnsSettings", {}).get("fqdn", "")
-        if held == name and other["id"].lower() != resource.key:
-            raise settings.error(
-                "DnsRecordInUse", f"DNS record {name} is already used by another public IP", "domainNameLabel"
-            )
     return {"domainNameLabel": label, "fqdn": name} | names
+
+
+def is_label_free(label: str, location: str, world: World) -> bool:
+    """Tell whether no public address of a region has a domain name label.
+
+    Source: Azure REST reference "Check Dns Name Availability" of Microsoft.Network.
+
+    Raises:
+        ArmError: it cannot be one.
+    """
+    if not _LABEL.fullmatch(label):
+        raise ArmError("InvalidDomainNameLabel", _invalid(label))
+    return not _holders(_fqdn(label, location), world)
+
+
+def _fqdn(label: str, location: str) -> str:
+    return f"{label}.{location.replace(' ', '').lower()}.cloudapp.azure.com"
+
+
+def _holders(name: str, world: World) -> set[str]:
+    """The id keys of the public addresses that have a name."""
+    return {
+        each["id"].lower()
+        for each in world.of_type(PUBLIC_ADDRESSES)
+        if each["properties"].get("dnsSettings", {}).get("fqdn", "") == name
+    }
+
+
+def _invalid(label: str) -> str:
+    what = f"The domain name label {label} is invalid. It must conform to the following regular expression:"
+    return f"{what} ^{_LABEL.pattern}$"
 
 
 def _refuse_whole(properties: Fields, prefix: Document, world: World) -> None:

@@ -13,10 +13,15 @@ import uuid
 from typing import Any, NamedTuple
 
 from podvnet.fabric.arm.backend_pool import member_name
+from podvnet.fabric.arm.internal_names import complete_dns_settings
+from podvnet.fabric.arm.private_dns_zones import complete_view
+from podvnet.fabric.arm.service_addresses import live_states
 from podvnet.fabric.arm.virtual_network_peerings import live_view
 from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
     NAT_GATEWAYS,
+    NETWORK_INTERFACES,
+    PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
     ROUTE_TABLES,
@@ -88,8 +93,16 @@ def _view(document: Document, world: World) -> tuple[Document, str]:
     _complete(found, world)
     if document["type"] == VIRTUAL_NETWORKS:
         live_view(found, world)
-    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
-    return found, f'W/"{uuid.UUID(bytes=digest[:16], version=4)}"'
+    if document["type"] == NETWORK_INTERFACES:
+        complete_dns_settings(found, world)
+    if document["type"] == PRIVATE_ZONES:
+        complete_view(found)
+    live_states(found, world)
+    return found, f'W/"{_digest(found)}"'
+
+
+def _digest(part: Document) -> uuid.UUID:
+    return uuid.UUID(bytes=hashlib.sha256(json.dumps(part, sort_keys=True).encode()).digest()[:16], version=4)
 
 
 def _complete(part: Document, world: World) -> None:
@@ -135,4 +148,5 @@ def _within(properties: Document) -> list[Document]:
 def _mark(part: Any, digest: str) -> None:
     part["etag"] = digest
     for each in _within(part["properties"]):
-        _mark(each, digest)
+        # Record sets and links are resources of their own, with etags in the way of the DNS resource provider.
+        _mark(each, str(_digest(each)) if part["type"] == PRIVATE_ZONES else digest)

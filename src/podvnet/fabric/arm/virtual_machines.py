@@ -164,6 +164,12 @@ def _placement(nic: Document) -> tuple[str, bool, str | None] | None:
     return properties["virtualMachine"]["id"], properties["primary"], nic["_fabric"].get("outbound")
 
 
+def host_name(machine: Document) -> str:
+    """What a VM calls itself: the computer name of its OS profile, or its own name."""
+    name: str = machine["properties"].get("osProfile", {}).get("computerName", "")
+    return name or str(machine["name"])
+
+
 def intent_of(document: Document) -> VirtualMachine:
     """The VM as the compilers see it."""
     properties = document["properties"]
@@ -176,6 +182,7 @@ def intent_of(document: Document) -> VirtualMachine:
         running=document["_fabric"]["running"],
         tags=tuple(sorted(document.get("tags", {}).items())),
         identities=identities_of(document),
+        host_name=host_name(document),
     )
 
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.internal_names import domain_suffix
 from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.subnets import check_gateways, prefixes_of, settle_subnet
@@ -54,6 +55,9 @@ class VirtualNetworks:
         options = properties.fields("dhcpOptions")
         dns = options.texts("dnsServers")
         options.refuse_unread()
+        if len(dns) > limits.DNS_SERVERS_PER_VIRTUAL_NETWORK:
+            most = f"at most {limits.DNS_SERVERS_PER_VIRTUAL_NETWORK}, not {len(dns)}"
+            raise options.error("DnsServersPerVirtualNetworkLimitReached", most, "dnsServers")
         for server in dns:
             self._address(properties, server)
         linker = Linker(resource, document["location"], world)
@@ -187,6 +191,7 @@ def intent_of(document: Document) -> VirtualNetwork:
         flow_timeout=60 * properties["flowTimeoutInMinutes"]
         if "flowTimeoutInMinutes" in properties
         else limits.FLOW_TIMEOUT,
+        domain_suffix=domain_suffix(parse(document["id"])),
     )
 
 

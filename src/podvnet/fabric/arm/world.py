@@ -29,8 +29,11 @@ PUBLIC_PREFIXES = "Microsoft.Network/publicIPPrefixes"
 PUBLIC_ADDRESSES = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAYS = "Microsoft.Network/natGateways"
 LOAD_BALANCERS = "Microsoft.Network/loadBalancers"
+PRIVATE_ZONES = "Microsoft.Network/privateDnsZones"
 NETWORK_WATCHERS = "Microsoft.Network/networkWatchers"
 VIRTUAL_MACHINES = "Microsoft.Compute/virtualMachines"
+STORAGE_ACCOUNTS = "Microsoft.Storage/storageAccounts"
+SQL_SERVERS = "Microsoft.Sql/servers"
 USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 INTERNET_HOSTS = "Podvnet.Fabric/internetHosts"
 SERVICE_TAGS = "Podvnet.Fabric/serviceTags"
@@ -183,8 +186,11 @@ def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
             yield subnet, address, holder["id"]
 
 
-_UNFOLLOWED = {"virtualMachine", "osProfile", "storageProfile", "diagnosticsProfile", "securityProfile"}
-"""Members that refer to nothing: one states what another resource says already, the others are kept as they come."""
+_UNFOLLOWED = {
+    "virtualMachine", "osProfile", "storageProfile", "diagnosticsProfile", "securityProfile", "networkAcls",
+}  # fmt: skip
+"""Members that refer to nothing: one states what another resource says already, one names subnets that may go while
+they are named, the others are kept as they come."""
 
 
 def _references(document: Document) -> Iterator[tuple[str, str]]:

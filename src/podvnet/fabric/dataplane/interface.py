@@ -29,8 +29,11 @@ class Dataplane(Protocol):
     def compare(self, program: Program) -> tuple[Step, ...]:
         """What :meth:`recover` would do. Nothing is changed."""
 
-    def boot(self, labels: set[str], started: Callable[[Machine], None]) -> None:
-        """Boot those of the VMs that are not up; ``started`` is called with each that was booted."""
+    def boot(self, labels: set[str], resolvers: Callable[[str], str], started: Callable[[Machine], None]) -> None:
+        """Boot those of the VMs that are not up; ``started`` is called with each that was booted.
+
+        ``resolvers`` gives the text of the ``resolv.conf`` that a VM finds, by its label.
+        """
 
     def shut_down(self, labels: set[str], *, discard: bool) -> None:
         """Shut VMs down; with ``discard`` their disks go."""
@@ -43,6 +46,13 @@ class Dataplane(Protocol):
 
     def end_flows(self, label: str, refused: Callable[[list[Flow]], set[Flow]]) -> int:
         """End those connections of a virtual network that ``refused`` picks, let all others go on; return how many."""
+
+    def forget_flows(self, label: str, unwanted: Callable[[Flow, Flow], bool]) -> int:
+        """Forget those connections of a virtual network that ``unwanted`` says, whose next packet begins a new flow.
+
+        It is asked with the first packet of each connection, and with an answer as it comes in, before translation.
+        Returns how many are forgotten.
+        """
 
     def close(self) -> None:
         """Close what is open."""

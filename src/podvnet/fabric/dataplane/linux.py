@@ -19,6 +19,8 @@ from podvnet.model.kernel import (
     Chain,
     Dispatch,
     Element,
+    IdleTimeout,
+    Junction,
     LinkUp,
     NetworkNamespace,
     Program,
@@ -27,9 +29,10 @@ from podvnet.model.kernel import (
     VethPair,
 )
 from podvnet.plan import change, names
-from podvnet.plan.network_program import ENDED
+from podvnet.plan.network_ruleset import ENDED
 
-_IN_TABLES = Element | AddressSet | Chain | Dispatch
+_RULES = AddressSet | IdleTimeout | Chain | Dispatch | Junction
+_IN_TABLES = Element | _RULES
 _RULE_COUNTER = re.compile(r'counter packets (\d+) bytes \d+ .*comment "([^"]+)"')
 """One decision in what nft lists. A rule of two families or several groups is several lines with one comment."""
 
@@ -102,9 +105,7 @@ class LinuxDataplane:
                     # what was too much of them is gone by then.
                     missing |= {item for item in objects if isinstance(item, _IN_TABLES)}
                     removals = [
-                        step
-                        for step in removals
-                        if step.namespace != label or not isinstance(step.object, AddressSet | Chain | Dispatch)
+                        step for step in removals if step.namespace != label or not isinstance(step.object, _RULES)
                     ]
                 if dangling:
                     indexes = {item.index for item in dangling}
@@ -129,15 +130,17 @@ class LinuxDataplane:
             if getattr(item, "index", None) == index and not (isinstance(item, LinkUp) and index == 1)
         ]
 
-    def boot(self, labels: set[str], started: Callable[[Machine], None]) -> None:
+    def boot(self, labels: set[str], resolvers: Callable[[str], str], started: Callable[[Machine], None]) -> None:
         """Boot those of the VMs that are not up; ``started`` is called with each that was booted.
+
+        ``resolvers`` gives the text of the ``resolv.conf`` that a VM finds, by its label.
 
         One that was up is looked at again only after a recovery: looking at every VM would make each change dearer.
         """
         for label in sorted(labels - self._booted):
             machine = self.machine(label)
             if not machine.is_up:
-                machine.boot()
+                machine.boot(resolvers(label))
                 started(machine)
             self._booted.add(label)
 
@@ -191,6 +194,17 @@ class LinuxDataplane:
             ended = refused([each.original for each in connections])
             table.mark((each for each in connections if each.mark and each.original not in ended), 0)
             return table.mark((each for each in connections if each.original in ended and not each.mark), ENDED)
+
+    def forget_flows(self, label: str, unwanted: Callable[[Flow, Flow], bool]) -> int:
+        """Forget those connections of a virtual network that ``unwanted`` says, whose next packet begins a new flow.
+
+        It is asked with the first packet of each connection, and with an answer as it comes in, before translation.
+        Returns how many are forgotten.
+        """
+        if not namespace.exists(label):
+            return 0
+        with namespace.run_inside(self._executor.door(label).descriptor, ConntrackSocket) as table:
+            return table.delete([each for each in table.connections() if unwanted(each.original, each.reply)])
 
     def forget(self, label: str) -> None:
         """Close what is open of a namespace."""

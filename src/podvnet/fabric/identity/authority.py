@@ -57,25 +57,47 @@ def ensure_authority(directory: Path, now: dt.datetime) -> Authority:
         _write(key_file, _pem_of_key(key))
         _write(authority.certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
         authority.server_certificate.unlink(missing_ok=True)
-    if not _good(authority.server_certificate, now):
-        signer = serialization.load_pem_private_key(key_file.read_bytes(), None)
-        if not isinstance(signer, ec.EllipticCurvePrivateKey):
-            msg = f"{key_file} holds no elliptic-curve key"
-            raise ValueError(msg)
-        issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate_of_server(key, signer, issuer, now)
-        _write(authority.server_key, _pem_of_key(key))
-        _write(authority.server_certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    _ensure_server(authority, _covered(), authority.server_certificate, authority.server_key, now)
     return authority
 
 
-def _good(certificate: Path, now: dt.datetime) -> bool:
+def issue(directory: Path, names: tuple[str, ...], certificate: Path, key: Path, now: dt.datetime) -> None:
+    """Write a server's certificate for host names, and its key, unless both are there and good for a month.
+
+    Args:
+        directory: of the authority, which there must be.
+        names: of the server.
+        certificate: where it goes.
+        key: where its key goes.
+        now: the time.
+    """
+    covered = x509.SubjectAlternativeName([x509.DNSName(each) for each in names])
+    _ensure_server(Authority(directory), covered, certificate, key, now)
+
+
+def _ensure_server(
+    authority: Authority, covered: x509.SubjectAlternativeName, path: Path, key_path: Path, now: dt.datetime
+) -> None:
+    if _good(path, covered, now) and key_path.exists():
+        return
+    key_file = authority.directory / "ca.key"
+    signer = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        msg = f"{key_file} holds no elliptic-curve key"
+        raise TypeError(msg)
+    issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate_of_server(key, covered, signer, issuer, now)
+    _write(key_path, _pem_of_key(key))
+    _write(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+
+
+def _good(certificate: Path, wanted: x509.SubjectAlternativeName, now: dt.datetime) -> bool:
     if not certificate.exists():
         return False
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
     covered = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return found.not_valid_after_utc > now + dt.timedelta(days=30) and covered == _covered()
+    return found.not_valid_after_utc > now + dt.timedelta(days=30) and covered == wanted
 
 
 def _certificate_of_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
@@ -91,17 +113,20 @@ def _certificate_of_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime)
 
 def _certificate_of_server(
     key: ec.EllipticCurvePrivateKey,
+    covered: x509.SubjectAlternativeName,
     signer: ec.EllipticCurvePrivateKey,
     issuer: x509.Certificate,
     now: dt.datetime,
 ) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAMES[0])])
+    first = covered.get_values_for_type(x509.DNSName)[0]
+    # A common name has at most 64 characters.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, first[:64])])
     return (
         _builder(name, issuer.subject, key.public_key(), now, _SERVER_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(_covered(), critical=False)
+        .add_extension(covered, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
