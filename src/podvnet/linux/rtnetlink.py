@@ -41,7 +41,7 @@ IFF_UP = 1
 
 PROTOCOL = 112
 """Marks routes as podvnet's own (the ``proto`` of ``ip route``)."""
-UNICAST, THROW = 1, 9
+UNICAST, LOCAL, THROW = 1, 2, 9
 ONLINK = 4
 RULE_PRIORITY, RULE_MARK, RULE_MASK, RULE_PROTOCOL = 6, 10, 16, 21
 TABLE_ATTRIBUTE = 15
@@ -229,7 +229,7 @@ def _route(kind: int, flags: int, route: Route) -> Message:
         route.table if route.table <= _LARGEST_SHORT_TABLE else 0,
         PROTOCOL,
         route.scope.value,
-        THROW if route.throw else UNICAST,
+        THROW if route.throw else LOCAL if route.local else UNICAST,
         ONLINK if route.via else 0,
     )
     body += attribute(1, destination.network_address.packed)

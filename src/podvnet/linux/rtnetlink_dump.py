@@ -76,7 +76,7 @@ def routes(netlink: NetlinkSocket, *, ours_only: bool = True) -> Iterator[Route]
     """The routes of every table; by default those that podvnet wrote, otherwise those of the main table."""
     for _, body in netlink.dump(rt.GETROUTE, rt.ROUTE_HEADER.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "list routes"):
         family, length, _, _, short_table, protocol, _, kind, _ = rt.ROUTE_HEADER.unpack_from(body)
-        if kind not in {rt.UNICAST, rt.THROW} or family not in {socket.AF_INET, socket.AF_INET6}:
+        if kind not in {rt.UNICAST, rt.LOCAL, rt.THROW} or family not in {socket.AF_INET, socket.AF_INET6}:
             continue
         got = attributes(body, 12)
         table = _number(got.get(rt.TABLE_ATTRIBUTE)) or short_table
@@ -88,7 +88,7 @@ def routes(netlink: NetlinkSocket, *, ours_only: bool = True) -> Iterator[Route]
         zero = bytes(4 if family == socket.AF_INET else 16)
         destination = ip_network(f"{ip_address(got.get(1, zero))}/{length}")
         via = ip_address(got[5]) if 5 in got else None
-        yield Route(destination, LOOPBACK if throw else _number(got[4]), via, table, throw)
+        yield Route(destination, LOOPBACK if throw else _number(got[4]), via, table, throw, kind == rt.LOCAL)
 
 
 def rules(netlink: NetlinkSocket) -> Iterator[RoutingRule]:

@@ -97,6 +97,7 @@ class Scope(Enum):
 
     UNIVERSE = 0
     LINK = 253
+    HOST = 254
 
 
 MAIN_TABLE = 254
@@ -112,6 +113,7 @@ class Route:
         table: the routing table it stands in.
         throw: the table has nothing to say about the destination: the next rule's table is asked. The index is that of
             the loopback interface then.
+        local: the destination is the namespace's own, as far as routing is concerned. By way of the loopback interface.
     """
 
     destination: Prefix
@@ -119,10 +121,13 @@ class Route:
     via: Address | None = None
     table: int = MAIN_TABLE
     throw: bool = False
+    local: bool = False
 
     @property
     def scope(self) -> Scope:
         """Link when there is no next hop."""
+        if self.local:
+            return Scope.HOST
         return Scope.UNIVERSE if self.via or self.throw else Scope.LINK
 
 

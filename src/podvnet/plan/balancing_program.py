@@ -5,11 +5,14 @@ puts its address in the place of the frontend's. The rest of the flow and its an
 a flow keeps its member whatever becomes of the pool, and the client's address stays as it is. A rule's chain is reached
 by a junction of lasting name: a member that comes or goes exchanges one chain.
 
+A silent flow is forgotten, and what comes of it later begins none: it is dropped, or answered with a reset where the
+rule wants that. High-availability ports know no resets.
+
 With a floating address, the packet is tracked and filtered as the member's own, and addressed to the frontend again as
 the last thing before it is delivered.
 
 Sources: Azure documents "Azure Load Balancer distribution modes", "Floating IP configuration", "High availability ports
-overview", "Inbound NAT rules"; nft(8).
+overview", "Inbound NAT rules", "Load Balancer TCP Reset and Idle Timeout"; nft(8).
 """
 
 from __future__ import annotations
@@ -22,7 +25,19 @@ from dataclasses import dataclass
 from podvnet.model.address import Address, Mac, mac_bytes
 from podvnet.model.flow_hash import SEED
 from podvnet.model.intent import VirtualNetwork
-from podvnet.model.kernel import Chain, Element, Junction, KernelObject, Program, field_bytes, index_bytes
+from podvnet.model.kernel import (
+    LOOPBACK,
+    Chain,
+    Element,
+    Junction,
+    KernelObject,
+    Neighbour,
+    Program,
+    Route,
+    field_bytes,
+    host_prefix,
+    index_bytes,
+)
 from podvnet.model.load_balancer import BalancingRule, Distribution, InboundNatRule, Transport
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
@@ -122,6 +137,8 @@ def compile_frontends(
             objects |= {chain, Junction(TABLE, junction, chain.name, declared=True)}
     private = [each for each in frontends if any(each in prefix for prefix in network.prefixes)]
     objects |= {Element("inet", TABLE, f"frontends{each.version}", each.packed) for each in private}
+    # Which packets are for a frontend, routes decide: some may lead elsewhere.
+    objects |= {Route(host_prefix(each), LOOPBACK, local=True) for each in private}
     for port in floating:
         objects |= _floating_elements(port)
     return {
@@ -162,7 +179,7 @@ def _balanced(rule: BalancingRule, version: int, receivers: tuple[Address, ...])
     if not receivers:
         yield "counter name no_backend drop"
         return
-    yield f"{NO_BEGINNING} counter name idle_flow drop"
+    yield _unknown(told=rule.tcp_reset and rule.protocol is not Transport.ALL)
     for spoken in _SPOKEN[rule.protocol]:
         members = [_place(each, rule.backend_port) for each in receivers]
         chosen = members[0] if len(members) == 1 else _spread(rule.distribution, version, spoken, receivers, rule)
@@ -192,7 +209,7 @@ def _forwarded(rule: InboundNatRule, version: int, targets: tuple[tuple[int, Add
     if not targets:
         yield "counter name no_backend drop"
         return
-    yield f"{NO_BEGINNING} counter name idle_flow drop"
+    yield _unknown(told=rule.tcp_reset)
     for spoken in _SPOKEN[rule.protocol]:
         to = _place(targets[0][1], rule.backend_port)
         if rule.pool:
@@ -201,6 +218,11 @@ def _forwarded(rule: InboundNatRule, version: int, targets: tuple[tuple[int, Add
         yield f"meta l4proto {spoken} {_settings(rule, version, spoken)}dnat {_FAMILIES[version]} to {to}"
     if rule.pool:
         yield "counter name no_backend drop"
+
+
+def _unknown(*, told: bool) -> str:
+    """What becomes of TCP packets of a flow that is not known, or not any more. ``told``: the sender hears of it."""
+    return f"{NO_BEGINNING} {'reject with tcp reset' if told else 'counter name idle_flow drop'}"
 
 
 def _settings(rule: BalancingRule | InboundNatRule, version: int, spoken: str) -> str:
@@ -216,7 +238,10 @@ def _place(address: Address, port: int) -> str:
 
 
 def _floating_elements(port: FloatingPort) -> set[KernelObject]:
-    """The member may send with the frontend's address, what it sends so is tracked as its own."""
+    """The member may send with the frontend's address, what it sends so is tracked as its own.
+
+    What it gets is addressed to the frontend when the neighbour is looked up, and nobody need answer for that address.
+    """
     version, index = port.frontend.version, index_bytes(names.port_index(port.number))
     key = field_bytes(index, port.frontend.packed)
     owned = field_bytes(index, mac_bytes(port.mac), port.frontend.packed)
@@ -224,6 +249,7 @@ def _floating_elements(port: FloatingPort) -> set[KernelObject]:
         Element("inet", TABLE, f"owned{version}", owned),
         Element("inet", TABLE, f"floating{version}", key, port.member.packed),
         Element("inet", TABLE, f"floating_sources{version}", key),
+        Neighbour(names.port_index(port.number), port.frontend, port.mac),
     }
     if version == 4:
         elements.add(Element("arp", TABLE, "owned4", owned))

@@ -78,7 +78,8 @@ class GuardCompiler:
                         guards.groups |= {(network.id.key, each): None for each in asked_groups(group)}
                 members = {each for config in nic.ip_configurations for each in config.groups}
                 guards.groups |= {(network.id.key, each): None for each in members}
-                zoned = network.id.key in appliances
+                near = {network.id.key, *(peering.remote.key for peering in network.peerings)}
+                zoned = any(key in appliances for key in near)
                 guards.by_nic[nic.id.key] = Guard(_table(intent, subnet), tuple(found), zoned)
         self._known = known
         return guards

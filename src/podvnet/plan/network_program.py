@@ -63,6 +63,8 @@ _ROUTER = (
     *_FORWARDING,
     Sysctl("ipv4/icmp_echo_ignore_all", "1"),
     Sysctl("ipv6/icmp/echo_ignore_all", "1"),
+    # An appliance may send on what a frontend answered; what a port may send at all, the rules say.
+    Sysctl("ipv4/conf/all/accept_local", "1"),
 )
 _FLOW_TIMEOUTS = ("tcp_timeout_established", "udp_timeout", "udp_timeout_stream")
 """Idle flows are forgotten alike, whatever their protocol. The other times are of flows that end or begin."""
@@ -113,7 +115,7 @@ class Guard:
     Attributes:
         table: the routing table of what the NIC sends.
         chains: of each verdict map that the port is in, its name and the chain there.
-        zoned: there are appliances in the virtual network, so that the port needs a conntrack zone.
+        zoned: there are appliances in the virtual network or in a peered one, so that the port needs a conntrack zone.
     """
 
     table: int

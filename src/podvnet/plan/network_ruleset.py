@@ -3,7 +3,7 @@
 In the order of a packet's way: what a port may send (``port``), which routing table it goes by (``way``), the address
 of a frontend or a public address in place of which a member's comes (``translate``), security groups (``deliver``), and
 the public address it leaves with (``leave``). :mod:`podvnet.plan.balancing_program` fills ``public_frontends`` and
-``internal_frontends``, :mod:`podvnet.plan.outbound_program` fills ``ways_out`` and ``leave``.
+``internal_frontends``, :mod:`podvnet.plan.outbound_program` fills ``ways_out``, ``leave`` and ``own_flows``.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ table inet {TABLE} {{
 	set appliances {{ type iface_index; }}
 	set appliance_addresses4 {{ type iface_index . ipv4_addr; }}
 	set appliance_addresses6 {{ type iface_index . ipv6_addr; }}
-	# by interface: the routing table of what comes in, the conntrack zone of legs to and from appliances
+	# by interface: the routing table of what comes in, the conntrack zone of legs to and from appliances; `zone` is a
+	# word of nft's own wherever an idle timeout stands before it
 	map route_table {{ type iface_index : verdict; }}
-	map zone {{ type iface_index : verdict; }}
+	map zones {{ type iface_index : verdict; }}
 	# by interface: what a peered network may send and get
 	map from_peer {{ type iface_index : verdict; }}
 	map to_peer {{ type iface_index : verdict; }}
@@ -92,6 +93,7 @@ table inet {TABLE} {{
 		iifname != "nic*" accept
 		iif . ether saddr . ip saddr @owned4 accept
 		iif . ether saddr . ip6 saddr @owned6 accept
+		ip saddr {{ {IMDS_ADDRESS}, {WIRESERVER_ADDRESS} }} counter name spoofed drop
 		iif . ether saddr @forwarding ip daddr != {{ {IMDS_ADDRESS}, {WIRESERVER_ADDRESS} }} accept
 		iif . ether saddr @forwarding meta nfproto ipv6 accept
 		# a guest looks for its gateway; what it says of itself is not believed, neighbours are written here
@@ -111,6 +113,12 @@ table inet {TABLE} {{
 		# one both ways.
 		iif @appliances iif . ether saddr . ip saddr != @owned4 goto forwarded
 		iif @appliances iif . ether saddr . ip6 saddr != @owned6 goto forwarded
+		# What routes lead elsewhere that is for a frontend comes back for it: to be translated then, the leg to the
+		# appliance has a zone of its own.
+		ip daddr @frontends4 fib daddr . mark oif exists iif vmap @zones
+		ip6 daddr @frontends6 fib daddr . mark oif exists iif vmap @zones
+		iifname != "nic*" ip saddr @frontends4 fib daddr . mark oif vmap @zones
+		iifname != "nic*" ip6 saddr @frontends6 fib daddr . mark oif vmap @zones
 		meta mark > {names.PLAIN_TABLE} goto routed
 	}}
 	chain floating {{
@@ -128,7 +136,7 @@ table inet {TABLE} {{
 		# for the appliance itself
 		fib daddr . mark oif . ip daddr @appliance_addresses4 return
 		fib daddr . mark oif . ip6 daddr @appliance_addresses6 return
-		fib daddr . mark oif @appliances iif vmap @zone
+		fib daddr . mark oif @appliances iif vmap @zones
 	}}
 	chain forwarded {{
 		fib daddr . mark oif . ip daddr @appliance_addresses4 goto received
@@ -137,7 +145,7 @@ table inet {TABLE} {{
 		goto received
 	}}
 	chain received {{
-		fib daddr . mark oif vmap @zone
+		fib daddr . mark oif vmap @zones
 	}}
 	chain between_appliances {{
 		ct zone set {names.BETWEEN_APPLIANCES}
@@ -149,8 +157,8 @@ table inet {TABLE} {{
 		meta mark & {FLOATING} != 0 ct state new counter name no_outbound drop
 		meta mark & {FLOATING} != 0 meta mark set meta mark & {ANY_TABLE}
 		# outbound rules see the frontend as the destination, not the member
-		ct state new ip daddr @frontends4 fib daddr . mark oifname "lo" jump asked
-		ct state new ip6 daddr @frontends6 fib daddr . mark oifname "{names.UPLINK}" jump asked
+		ct state new ip daddr @frontends4 fib daddr . mark oif missing jump asked
+		ct state new ip6 daddr @frontends6 fib daddr . mark oif missing jump asked
 	}}
 	chain asked {{
 		iif vmap @from_nic
@@ -160,12 +168,14 @@ table inet {TABLE} {{
 	chain translate {{
 		type nat hook prerouting priority dstnat; policy accept;
 		iifname "{names.UPLINK}" goto from_internet
-		# a route of the sender's may lead elsewhere, to a firewall: then this is not the load balancer's yet
-		ip daddr @frontends4 fib daddr . mark oifname "lo" goto from_inside
-		ip6 daddr @frontends6 fib daddr . mark oifname "{names.UPLINK}" goto from_inside
+		# what is for a frontend has no interface to go to; a route of the sender's may lead elsewhere, to a firewall:
+		# then this is not the load balancer's yet
+		ip daddr @frontends4 fib daddr . mark oif missing goto from_inside
+		ip6 daddr @frontends6 fib daddr . mark oif missing goto from_inside
 	}}
 	chain from_internet {{
 		jump public_frontends
+		jump own_flows
 		dnat ip to ip daddr map @inbound4
 		dnat ip6 to ip6 daddr map @inbound6
 	}}
@@ -174,6 +184,7 @@ table inet {TABLE} {{
 		counter name no_frontend_rule drop
 	}}
 	chain public_frontends {{ }}
+	chain own_flows {{ }}
 	chain internal_frontends {{ }}
 
 	chain balanced {{
@@ -234,6 +245,13 @@ table inet {TABLE} {{
 		ip saddr {WIRESERVER_ADDRESS} ct state new oif vmap @to_nic
 		ip6 saddr {GATEWAY6} meta l4proto tcp ct state new oif vmap @to_subnet
 		ip6 saddr {GATEWAY6} meta l4proto tcp ct state new oif vmap @to_nic
+	}}
+
+	chain told {{
+		type route hook output priority mangle; policy accept;
+		# a reset in the place of a member, to whom its answers went: peers and the internet are no routes of ours
+		ip saddr != {{ {IMDS_ADDRESS}, {WIRESERVER_ADDRESS} }} tcp flags & rst != 0 meta mark set {names.PLAIN_TABLE}
+		ip6 saddr != {GATEWAY6} tcp flags & rst != 0 meta mark set {names.PLAIN_TABLE}
 	}}
 
 	chain outbound {{

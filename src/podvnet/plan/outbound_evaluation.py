@@ -19,6 +19,7 @@ from podvnet.model.load_balancer import Distribution, LoadBalancer, Transport
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.verdict import Check, Egress, Hop, WayOut
 from podvnet.plan import remedy
+from podvnet.plan.address_space import holds
 from podvnet.plan.balancing_evaluation import hashed
 from podvnet.plan.dropped import DroppedError
 from podvnet.plan.outbound_ports import PROTOCOLS
@@ -40,13 +41,15 @@ def way_out(topology: Topology, nic: NetworkInterface, flow: Flow) -> tuple[WayO
     Raises:
         DroppedError: its source has no way out.
     """
+    # A NAT gateway is a subnet's: it takes what an appliance sends on for whoever, with a source of the subnet.
+    if by_gateway := _by_gateway(topology, nic.virtual_network, flow):
+        return by_gateway
     holder = topology.receiver(nic.virtual_network, flow.source)
     configuration = topology.configuration(nic.virtual_network, flow.source)
     if holder is None or configuration is None:
         _refuse(topology, nic, flow)
     found = (
-        _by_gateway(topology, holder, flow)
-        or _by_own_address(topology, holder, configuration)
+        _by_own_address(topology, holder, configuration)
         or _by_balancer(topology, holder, flow)
         or _by_default(holder, configuration)
     )
@@ -55,10 +58,13 @@ def way_out(topology: Topology, nic: NetworkInterface, flow: Flow) -> tuple[WayO
     return found
 
 
-def _by_gateway(topology: Topology, holder: NetworkInterface, flow: Flow) -> tuple[WayOut, Hop] | None:
-    subnet = topology.intent.subnet_of(holder)
+def _by_gateway(topology: Topology, network: ResourceId, flow: Flow) -> tuple[WayOut, Hop] | None:
+    subnets = topology.intent.virtual_networks[network.key].subnets
+    subnet = next((each for each in subnets if holds(each.prefixes, flow.source)), None)
+    if subnet is None or subnet.nat_gateway is None or flow.source.version != 4:
+        return None
     addresses = _gateway_addresses(topology, subnet.nat_gateway)
-    if subnet.nat_gateway is None or not addresses or flow.source.version != 4:
+    if not addresses:
         return None
     if flow.protocol not in PORTED:
         reason = f"NAT gateway {subnet.nat_gateway.name} carries TCP and UDP alone, no {remedy.protocol(flow)}"

@@ -34,7 +34,7 @@ from podvnet.model.kernel import (
     RoutingRule,
     VethPair,
 )
-from podvnet.model.routing import EffectiveRoute, NextHop, Peering, RouteTable
+from podvnet.model.routing import EffectiveRoute, EndpointRoute, NextHop, Peering, RouteTable
 from podvnet.model.service_tag import ENDPOINT_TAGS
 from podvnet.plan import names
 from podvnet.plan.appliances import OTHER_SIDE, Way
@@ -62,6 +62,7 @@ def compile_routing(
     choices: tuple[Choice, ...],
     links: tuple[tuple[str, int], ...],
     appliances: tuple[Way, ...],
+    private: tuple[EndpointRoute, ...] = (),
 ) -> Program:
     """The tables of a virtual network's namespace and the rules that lead to them.
 
@@ -70,12 +71,18 @@ def compile_routing(
         choices: the route tables and service endpoints that its subnets have, each once.
         links: the id key of each peered network, and the index of the link that leads there.
         appliances: the ways to those that can be reached.
+        private: the private endpoints of the network and of its peers.
     """
-    return {names.network_namespace(network.id): frozenset(_tables(network, choices, dict(links), appliances))}
+    tables = _tables(network, choices, dict(links), appliances, private)
+    return {names.network_namespace(network.id): frozenset(tables)}
 
 
 def _tables(
-    network: VirtualNetwork, choices: tuple[Choice, ...], links: dict[str, int], appliances: tuple[Way, ...]
+    network: VirtualNetwork,
+    choices: tuple[Choice, ...],
+    links: dict[str, int],
+    appliances: tuple[Way, ...],
+    private: tuple[EndpointRoute, ...],
 ) -> Iterator[KernelObject]:
     reachable = {each.address: each for each in appliances}
     yield from (_nowhere(prefix, MAIN_TABLE) for prefix in _EVERYWHERE.values())
@@ -83,7 +90,7 @@ def _tables(
         number = names.routing_table(table.number if table else 0, endpoint_places(endpoints))
         yield mark_chain(number)
         yield from (RoutingRule(version, number) for version in _EVERYWHERE)
-        for route in effective_routes(network, table, endpoints):
+        for route in effective_routes(network, table, endpoints, private):
             if route.active:
                 yield _route(route, number, links, reachable)
 
@@ -91,13 +98,15 @@ def _tables(
 def _route(route: EffectiveRoute, table: int, links: dict[str, int], appliances: dict[Address, Way]) -> Route:
     version = route.prefix.version
     match route.next_hop:
+        case NextHop.INTERFACE_ENDPOINT if route.network is None:
+            return Route(route.prefix, LOOPBACK, None, table, throw=True)
         case NextHop.VNET_LOCAL:
             return Route(route.prefix, LOOPBACK, None, table, throw=True)
         case NextHop.SERVICE_ENDPOINT if version == 4:
             return Route(route.prefix, names.SERVICES_INDEX, INTERNET_SIDE[version], table)
         case NextHop.INTERNET | NextHop.SERVICE_ENDPOINT:
             return Route(route.prefix, names.UPLINK_INDEX, INTERNET_SIDE[version], table)
-        case NextHop.PEERING if route.network and route.network.key in links:
+        case NextHop.PEERING | NextHop.INTERFACE_ENDPOINT if route.network and route.network.key in links:
             return Route(route.prefix, links[route.network.key], OTHER_SIDE[version], table)
         case NextHop.APPLIANCE if route.appliance in appliances:
             way = appliances[route.appliance]
@@ -184,7 +193,7 @@ def mark_chain(table: int) -> Chain:
 def zone_objects(index: int, zone: int) -> tuple[KernelObject, ...]:
     """Packets between the interface ``index`` and an appliance are tracked in ``zone``."""
     chain = Chain(names.TABLE, f"zone-{zone}-{index}", f"\t\tct zone set {zone}\n")
-    return chain, Dispatch(names.TABLE, "zone", index, chain.name)
+    return chain, Dispatch(names.TABLE, "zones", index, chain.name)
 
 
 def _peer_end(here: VirtualNetwork, there: VirtualNetwork, mac: Mac) -> Iterator[KernelObject]:

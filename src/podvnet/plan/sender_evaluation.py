@@ -31,7 +31,7 @@ def check_sender(topology: Topology, nic: NetworkInterface, flow: Flow) -> Hop:
         raise DroppedError(Hop(nic.id, Check.SENDER, False, f"{named(nic.id)} is on no VM that runs", remedy=cure))
     if any(each.address == flow.source for each in nic.ip_configurations):
         return Hop(nic.id, Check.SPOOFING, True, f"{flow.source} is an address of the NIC")
-    if nic.ip_forwarding and flow.destination not in SERVED:
+    if nic.ip_forwarding and not {flow.source, flow.destination} & SERVED.keys():
         return Hop(nic.id, Check.SPOOFING, True, "the NIC has IP forwarding")
     cure = f"Send from an address of {named(nic.id)}"
     cure += "." if nic.ip_forwarding else ", or enable IP forwarding on it."

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from podvnet.model.address import Address
 from podvnet.model.intent import Intent, NetworkInterface, VirtualNetwork
-from podvnet.model.load_balancer import BalancingRule, Frontend, InboundNatRule, LoadBalancer
+from podvnet.model.load_balancer import BalancingRule, Frontend, InboundNatRule, LoadBalancer, OutboundRule
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan.backends import Backends, Member
 from podvnet.plan.balancing_program import FloatingPort, FrontendPort, rule_chain
 from podvnet.plan.outbound_ports import outbound_ports
-from podvnet.plan.outbound_program import Gateway, Loan
+from podvnet.plan.outbound_program import Gateway, Loan, OwnAddress
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Translations:
         floating: members with a frontend's address as their own.
         gateways: the NAT gateways of its subnets.
         loans: ports of frontends' addresses that members leave with.
+        own: public addresses of ip-configurations whose flows are kept for another time than the network's.
     """
 
     rules: list[tuple[BalancingRule, int, tuple[Address, ...]]] = field(default_factory=list)
@@ -40,12 +41,14 @@ class Translations:
     floating: list[FloatingPort] = field(default_factory=list)
     gateways: list[Gateway] = field(default_factory=list)
     loans: list[Loan] = field(default_factory=list)
+    own: list[OwnAddress] = field(default_factory=list)
 
     @property
     def idle_timeouts(self) -> frozenset[int]:
         """The seconds of silence that its rules speak of."""
         found = {rule.idle_timeout for rule, _, _ in self.rules} | {rule.idle_timeout for rule, _, _ in self.nat_rules}
         found |= {gateway.idle_timeout for gateway in self.gateways} | {loan.idle_timeout for loan in self.loans}
+        found |= {each.idle_timeout for each in self.own}
         return frozenset(found)
 
 
@@ -57,6 +60,8 @@ def translations(intent: Intent) -> dict[str, Translations]:
     if intent.nat_gateways:
         for key, network in intent.virtual_networks.items():
             found[key].gateways += _gateways(intent, network)
+    if intent.public_addresses:
+        _add_own(intent, found)
     return found
 
 
@@ -69,18 +74,31 @@ def public_pairs(intent: Intent, nic: NetworkInterface) -> tuple[tuple[Address, 
     )
 
 
+def _add_own(intent: Intent, found: dict[str, Translations]) -> None:
+    """The public addresses of ip-configurations that say how long flows are kept, where the network says otherwise."""
+    for nic in intent.nics.values():
+        for config in nic.exposed:
+            public = intent.public_addresses.get(config.public.key) if config.public else None
+            key = nic.virtual_network.key
+            if public and public.idle_timeout != intent.virtual_networks[key].flow_timeout:
+                address = public.prefix.network_address
+                found[key].own.append(OwnAddress(config.address, address, public.idle_timeout))
+
+
 def _add_balancers(intent: Intent, found: dict[str, Translations]) -> None:
     backends = Backends(intent)
     for balancer in intent.load_balancers.values():
         network = backends.network(balancer)
         if network is not None and network.key in found:
             _Balancer(balancer, backends, found[network.key]).add()
-    idle: dict[ResourceId, int] = {}
+    lending: dict[ResourceId, BalancingRule | OutboundRule] = {}
     for balancer in intent.load_balancers.values():
-        idle |= {rule.id: rule.idle_timeout for rule in balancer.rules}
-        idle |= {rule.id: rule.idle_timeout for rule in balancer.outbound_rules}
+        lending |= {rule.id: rule for rule in balancer.rules}
+        lending |= {rule.id: rule for rule in balancer.outbound_rules}
     for (network_key, member, protocol), ports in sorted(outbound_ports(intent, backends).items(), key=str):
-        loan = Loan(member, protocol, ports.address, ports.first, ports.last, idle[ports.source])
+        rule = lending[ports.source]
+        idle, told = rule.idle_timeout, rule.tcp_reset
+        loan = Loan(member, protocol, ports.address, ports.first, ports.last, idle, told)
         found[network_key].loans.append(loan)
 
 
@@ -146,9 +164,9 @@ class _Balancer:
     def _float(self, frontend: Frontend, members: tuple[Member, ...]) -> None:
         for address in self._backends.addresses(frontend):
             for nic, member in self._first_members(members, address.version):
-                port = FloatingPort(nic.number, nic.mac, address, member)
-                if port not in self._found.floating:
-                    self._found.floating.append(port)
+                known = {(port.number, port.frontend) for port in self._found.floating}
+                if (nic.number, address) not in known:
+                    self._found.floating.append(FloatingPort(nic.number, nic.mac, address, member))
 
     @staticmethod
     def _first_members(members: tuple[Member, ...], version: int) -> Iterator[tuple[NetworkInterface, Address]]:

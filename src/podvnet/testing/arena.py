@@ -68,6 +68,7 @@ class Arena:
 
     def __init__(self, directory: Path) -> None:
         run, state = directory / "run", directory / "state"
+        run.mkdir()
         self._fabric = Fabric(run, state, (), dataplane=_EmptyMachines(run, state))
         self._fabric.recover()
         self._executor = Executor()
@@ -121,6 +122,12 @@ class Arena:
         for document in self._fabric.documents:
             if document["name"] in scenario.topology.stopped:
                 self._fabric.set_power(document, PowerState.DEALLOCATED)
+        probes = {
+            balancer.id.name: probe.id
+            for balancer in self._fabric.intent.load_balancers.values()
+            for probe in balancer.probes
+        }
+        self._fabric.set_health(frozenset((probes[name], address) for name, address in scenario.topology.healthy))
         intent = self._fabric.intent
         guests: dict[str, list[KernelObject]] = {}
         for machine in intent.machines.values():

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from podvnet.model.address import PLATFORM_MAC, Mac
+from podvnet.model.address import PLATFORM_MAC, Address, Mac
 from podvnet.model.flow import ICMP, Flow
-from podvnet.model.intent import Intent
+from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.packet_header import ACK, RST, read_packet
-from podvnet.model.verdict import Trace, Verdict
+from podvnet.model.verdict import Check, Trace, Verdict
 from podvnet.plan import names
 from podvnet.plan.evaluate import Evaluator
+from podvnet.testing.expectation import INTERNET, PLATFORM, SERVICE, Expectation, reversed_flow
 from podvnet.testing.marked_frame import first_frame, number_of, reply_frame
 from podvnet.testing.passage import Passage
-from podvnet.testing.scenario import Scenario
+from podvnet.testing.public_side import PublicSide
+from podvnet.testing.scenario import INTERNET_SENDER, Scenario, Sending
 from podvnet.testing.wire import Heard, Wire
 
-INTERNET, SERVICE, PLATFORM = "internet", "service", "platform"
-_LAST = {
-    Verdict.LEFT_TO_INTERNET: [INTERNET],
-    Verdict.REACHED_SERVICE: [SERVICE],
-    Verdict.ANSWERED_BY_PLATFORM: [PLATFORM],
-}
-"""Where a packet comes in the end that comes to no NIC."""
 _ETHERNET = 14
 _QUOTED = _ETHERNET + 20 + 8
 """Where an ICMP error, of which no header has options, quotes the packet that it is about. Source: RFC 792."""
@@ -31,6 +26,8 @@ _DEADLINE = 3.0
 """Seconds in which what the evaluator awaits must have come; mostly it takes some milliseconds."""
 _QUIET = 0.03
 """Seconds without a frame after which nothing is taken to be on its way any more."""
+_NO_WAY_OUT = {Check.OUTBOUND, Check.NAT_GATEWAY}
+"""What hinders the first packet of a flow to the internet, and no answer to one from there."""
 
 
 class Crossing:
@@ -46,8 +43,12 @@ class Crossing:
         self._intent = intent
         self._wire = wire
         self._number = number
+        self._evaluator = Evaluator(intent)
+        self._unfiltered = Evaluator(_without_groups(intent))
+        self._public = PublicSide(intent)
         self._passages: dict[int, Passage] = {}
         self._asked: dict[Flow, Passage] = {}
+        self._claimed: set[tuple[int, frozenset[tuple[Address, int]]]] = set()
         self._nics = {nic.id.name: nic for nic in intent.nics.values()}
         self._ends = {
             nic.name: (names.machine_namespace(machine.id), f"eth{position}")
@@ -57,67 +58,110 @@ class Crossing:
         self._places = {end: name for name, end in self._ends.items()}
 
     def run(self, scenario: Scenario) -> tuple[Passage, ...]:
-        """Send everything, then the replies."""
-        evaluator = Evaluator(self._intent)
+        """Send everything, then the replies.
+
+        Returns:
+            What became of each packet. Those are not sent, and not among them, of which the evaluator leaves open what
+            they will look like: who else has the same addresses and ports, before or after they are translated, has
+            its source port exchanged for any other.
+        """
         for number, sending in enumerate(scenario.sendings, self._number):
-            trace = evaluator.evaluate(sending.flow, self._nics[sending.port])
-            passage = self._passages[number] = Passage(number, sending.port, trace, _way(trace))
-            self._asked[_reversed(sending.flow)] = passage
+            passage = self._passage(number, sending)
+            if passage is not None:
+                self._passages[number] = passage
+                self._asked[reversed_flow(passage.trace.flow)] = passage
         for passage in self._passages.values():
-            mac = self._nics[passage.port].mac
-            frame = first_frame(passage.trace.flow, passage.number, mac, PLATFORM_MAC)
-            self._wire.send(*self._ends[passage.port], frame)
+            self._send(passage)
         self._wire.hear(self._note_first, self._all_came, _DEADLINE, _QUIET)
         self._reply()
         self._wire.hear(self._note_reply, self._all_replied, _DEADLINE, _QUIET)
         return tuple(self._passages.values())
 
+    def _passage(self, number: int, sending: Sending) -> Passage | None:
+        flow = self._public.with_public_address(sending.flow)
+        if sending.port == INTERNET_SENDER:
+            if not self._evaluator.is_from_internet(flow):
+                return None
+            trace = self._evaluator.evaluate(flow)
+        else:
+            trace = self._evaluator.evaluate(flow, self._nics[sending.port])
+        outside = trace.way_out.applied(flow) if trace.way_out else flow
+        is_open = trace.way_out is not None and not trace.way_out.keeps_port(flow)
+        if is_open and trace.verdict is not Verdict.LEFT_TO_INTERNET:
+            return None
+        wanted = {_connection(each) for each in (flow, outside, trace.arrival)}
+        # What has one end twice, from an address to itself without ports, is no flow.
+        if wanted & self._claimed or any(len(ends) == 1 for _, ends in wanted):
+            return None
+        self._claimed |= wanted
+        return Passage(number, sending.port, trace, Expectation(trace))
+
+    def _send(self, passage: Passage) -> None:
+        flow = passage.trace.flow
+        if passage.port == INTERNET_SENDER:
+            # Nobody's address: it would end where it began.
+            if link := self._public.link_to(flow.destination):
+                frame = first_frame(flow, passage.number, names.INTERNET_MAC, names.EDGE_MAC)
+                self._wire.send(names.INTERNET, link, frame)
+            return
+        frame = first_frame(flow, passage.number, self._nics[passage.port].mac, PLATFORM_MAC)
+        self._wire.send(*self._ends[passage.port], frame)
+
     def _note_first(self, heard: Heard) -> None:
         number = number_of(heard.frame, answers=False)
+        header = read_packet(heard.frame[_ETHERNET:])
         if number in self._passages:
             passage = self._passages[number]
-            passage.seen.append((heard.time, self._place(passage, heard)))
+            place = self._place(heard)
+            before = sum(1 for _, seen in passage.seen if seen == place)
+            shown = passage.expected.place(place, before, header.flow if header else None)
+            passage.seen.append((heard.time, shown))
             if passage.last is None or passage.last.time < heard.time:
                 passage.last = heard
             return
         # The platform has no server here, so its kernel says that the port is closed.
-        header = read_packet(heard.frame[_ETHERNET:])
         if header and header.tcp_flags & (RST | ACK) == RST | ACK and header.flow in self._asked:
             self._asked[header.flow].seen.append((heard.time, PLATFORM))
         if header and header.flow.protocol == ICMP and header.icmp_type == _UNREACHABLE:
             about = read_packet(heard.frame[_QUOTED:])
-            if about and _reversed(about.flow) in self._asked:
-                self._asked[_reversed(about.flow)].seen.append((heard.time, PLATFORM))
+            if about and reversed_flow(about.flow) in self._asked:
+                self._asked[reversed_flow(about.flow)].seen.append((heard.time, PLATFORM))
 
-    def _place(self, passage: Passage, heard: Heard) -> str:
-        """Where a frame came in; of the internet and of services, as whom it came there when that is wrong."""
-        header = read_packet(heard.frame[_ETHERNET:])
-        source = header.flow.source if header else None
+    def _place(self, heard: Heard) -> str:
+        """Where a frame came in."""
         if heard.namespace == names.SERVICES:
-            return SERVICE if source == passage.trace.flow.source else f"{SERVICE} as {source}"
-        if heard.namespace != names.INTERNET:
-            return self._places[heard.namespace, heard.interface]
-        return INTERNET if source == passage.trace.outbound else f"{INTERNET} as {source}"
+            return SERVICE
+        return INTERNET if heard.namespace == names.INTERNET else self._places[heard.namespace, heard.interface]
 
     def _all_came(self) -> bool:
-        return all(len(each.seen) >= len(each.way) for each in self._passages.values())
+        return all(len(each.seen) >= len(each.expected.way) for each in self._passages.values())
 
     def _reply(self) -> None:
         """Who got a packet replies to whom it came from, where that goes the same way back if no rule hinders it."""
-        unfiltered = Evaluator(_without_groups(self._intent))
         for passage in self._passages.values():
-            trace = passage.trace
-            if passage.last is None or not passage.is_right or trace.flow.source == trace.flow.destination:
+            if passage.last is None or not passage.is_right:
                 continue
-            if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE}:
-                if self._owns_source(passage):
-                    passage.reply_way = [passage.port]
-            elif trace.verdict is Verdict.DELIVERED:
-                back = unfiltered.evaluate(_reversed(trace.flow), self._nics[passage.way[-1]])
-                if back.verdict is Verdict.DELIVERED and back.nics == trace.nics[::-1]:
-                    passage.reply_way = _way(back)
-            if passage.reply_way:
+            way = self._reply_way(passage)
+            if way:
+                passage.reply_way = way
                 self._wire.send(passage.last.namespace, passage.last.interface, _reply_to(passage.last, passage.number))
+
+    def _reply_way(self, passage: Passage) -> list[str]:
+        trace = passage.trace
+        if trace.flow.source == trace.flow.destination:
+            return []
+        if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE}:
+            return [passage.port] if self._owns_source(passage) else []
+        if trace.verdict is not Verdict.DELIVERED:
+            return []
+        receiver = self._intent.nics[trace.nics[-1].key]
+        back = self._unfiltered.evaluate(_from(receiver, reversed_flow(trace.arrival)), receiver)
+        if passage.port == INTERNET_SENDER:
+            return [INTERNET] if _goes_out(back) else []
+        if trace.way_out:
+            return [INTERNET, passage.port] if _goes_out(back) and self._owns_source(passage) else []
+        goes_back = back.verdict is Verdict.DELIVERED and back.nics == trace.nics[::-1]
+        return [nic.name for nic in back.nics[1:]] if goes_back and back.way_out is None else []
 
     def _owns_source(self, passage: Passage) -> bool:
         own = self._nics[passage.port].ip_configurations
@@ -126,7 +170,10 @@ class Crossing:
     def _note_reply(self, heard: Heard) -> None:
         number = number_of(heard.frame, answers=True)
         if number in self._passages:
-            self._passages[number].reply_seen.append((heard.time, self._places[heard.namespace, heard.interface]))
+            passage = self._passages[number]
+            header = read_packet(heard.frame[_ETHERNET:])
+            shown = passage.expected.reply_place(self._place(heard), passage.port, header.flow if header else None)
+            passage.reply_seen.append((heard.time, shown))
         else:
             self._note_first(heard)
 
@@ -134,14 +181,22 @@ class Crossing:
         return all(len(each.reply_seen) >= len(each.reply_way or []) for each in self._passages.values())
 
 
-def _way(trace: Trace) -> list[str]:
-    """Where a packet with this trace must be seen, in order."""
-    last = _LAST.get(trace.verdict, [])
-    return [*(nic.name for nic in trace.nics[1:]), *last]
+def _connection(flow: Flow) -> tuple[int, frozenset[tuple[Address, int]]]:
+    return flow.protocol, frozenset({(flow.source, flow.source_port), (flow.destination, flow.destination_port)})
 
 
-def _reversed(flow: Flow) -> Flow:
-    return Flow(flow.protocol, flow.destination, flow.source, flow.destination_port, flow.source_port)
+def _from(nic: NetworkInterface, flow: Flow) -> Flow:
+    """A reply of a NIC; one from a floating frontend's address takes the routes of the NIC's own addresses."""
+    if any(each.address == flow.source for each in nic.ip_configurations):
+        return flow
+    return replace(flow, source=nic.primary(flow.source.version).address)
+
+
+def _goes_out(back: Trace) -> bool:
+    """Whether a reply goes to the internet, by no appliance. It needs no way out of its own."""
+    if any(hop.check is Check.APPLIANCE for hop in back.hops):
+        return False
+    return back.way_out is not None or (back.culprit is not None and back.culprit.check in _NO_WAY_OUT)
 
 
 def _reply_to(heard: Heard, number: int) -> bytes:
@@ -149,7 +204,7 @@ def _reply_to(heard: Heard, number: int) -> bytes:
     if header is None:
         raise ValueError(f"no IP packet: {heard.frame.hex()}")
     far, near = (Mac(heard.frame[start : start + 6].hex(":")) for start in (6, 0))
-    return reply_frame(_reversed(header.flow), number, near, far)
+    return reply_frame(reversed_flow(header.flow), number, near, far)
 
 
 def _without_groups(intent: Intent) -> Intent:

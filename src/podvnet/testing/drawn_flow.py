@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS, Address
 from podvnet.model.flow import ICMP, ICMPV6, PORTED, TCP, UDP, Flow
 from podvnet.testing.drawn_topology import HOSTS, topologies
-from podvnet.testing.scenario import Port, Scenario, Sending, Topology
+from podvnet.testing.scenario import INTERNET_SENDER, PUBLIC_PLACEHOLDERS, Port, Scenario, Sending, Topology
 
 _ESP, _AH, _GRE, _IP_IN_IP, _IPV6_IN_IP = 50, 51, 47, 4, 41
 _PROTOCOLS = {
@@ -19,6 +19,7 @@ _PROTOCOLS = {
     6: (*[TCP] * 24, *[UDP] * 18, *[ICMPV6] * 10, *[_ESP] * 3, _GRE, _IP_IN_IP, _IPV6_IN_IP),
 }
 _PORTS = (22, 53, 80, 80, 443, 8080, 32526)
+_FRONTEND_PORTS = (22, 53, 53, 80, 80, 443, 8080, 32526, 33000, 33001, 33002)
 _PLATFORM_PORTS = (80, 80, 80, 80, 32526, 53, 443)
 _SOURCE_PORTS = (*range(1000, 1006), *range(40000, 40012))
 _ELSEWHERE = (
@@ -27,8 +28,11 @@ _ELSEWHERE = (
     "224.0.0.5", "255.255.255.255", "ff02::5",
 )  # fmt: skip
 """Addresses that nobody has: public ones, of the tags too, reserved ones, gateways, and what is not routed."""
-_STRANGERS = ("10.1.1.66", "10.2.1.66", "203.0.113.5", "fd00:0:0:1::66", "2001:db8::66")
-"""Sources that nobody has."""
+_STRANGERS = ("10.1.1.66", "10.2.1.66", "203.0.113.5", "168.63.129.16", "fd00:0:0:1::66", "2001:db8::66")
+"""Sources that nobody has, or the platform."""
+_CLIENTS = (*HOSTS, "203.0.113.250", "198.51.100.77")
+"""Of the internet, some of which no host has."""
+_PUBLIC = tuple(PUBLIC_PLACEHOLDERS)
 _PLATFORM = (IMDS_ADDRESS, WIRESERVER_ADDRESS)
 
 
@@ -48,19 +52,25 @@ def _connection(sending: Sending) -> tuple[int, frozenset[tuple[Address, int]]]:
 
 @st.composite
 def _sendings(draw: st.DrawFn, topology: Topology) -> Sending:
+    if topology.has_public and draw(st.integers(0, 9)) < 2:
+        client = draw(st.sampled_from(_read(_CLIENTS)))
+        return Sending(INTERNET_SENDER, _flow(draw, client, draw(st.sampled_from(_PUBLIC)), _FRONTEND_PORTS))
     port = draw(st.sampled_from([port for port in topology.ports if port.running]))
     source = draw(st.sampled_from(_sources(draw, topology.ports, port)))
     # What has one end twice is no flow.
-    others = [each for each in _destinations(draw, topology.ports, source.version) if each != source]
+    others = [each for each in _destinations(draw, topology, source.version) if each != source]
     destination = draw(st.sampled_from(others or _nobody(source.version)))
+    is_balanced = destination in topology.frontends or destination in PUBLIC_PLACEHOLDERS
+    return Sending(port.name, _flow(draw, source, destination, _FRONTEND_PORTS if is_balanced else _PORTS))
+
+
+def _flow(draw: st.DrawFn, source: Address, destination: Address, likely: Sequence[int]) -> Flow:
     protocol = draw(st.sampled_from(_PROTOCOLS[source.version]))
     if destination in _PLATFORM:
-        protocol = draw(st.sampled_from((*[TCP] * 7, UDP)))
+        protocol, likely = draw(st.sampled_from((*[TCP] * 7, UDP))), _PLATFORM_PORTS
     if protocol not in PORTED:
-        return Sending(port.name, Flow(protocol, source, destination))
-    likely = _PLATFORM_PORTS if destination in _PLATFORM else _PORTS
-    ports = draw(st.sampled_from(_SOURCE_PORTS)), draw(st.sampled_from(likely))
-    return Sending(port.name, Flow(protocol, source, destination, *ports))
+        return Flow(protocol, source, destination)
+    return Flow(protocol, source, destination, draw(st.sampled_from(_SOURCE_PORTS)), draw(st.sampled_from(likely)))
 
 
 def _sources(draw: st.DrawFn, ports: Sequence[Port], own: Port) -> Sequence[Address]:
@@ -69,15 +79,18 @@ def _sources(draw: st.DrawFn, ports: Sequence[Port], own: Port) -> Sequence[Addr
     return others if draw(st.integers(0, 19)) < (6 if own.forwarding else 1) else own.addresses
 
 
-def _destinations(draw: st.DrawFn, ports: Sequence[Port], version: int) -> list[Address]:
-    kind = draw(st.sampled_from((*["owned"] * 20, *["hosts"] * 4, *["elsewhere"] * 2, *["platform"] * 3)))
+def _destinations(draw: st.DrawFn, topology: Topology, version: int) -> list[Address]:
+    kinds = [*["owned"] * 20, *["hosts"] * 4, *["elsewhere"] * 2, *["platform"] * 3]
+    kinds += [*["frontends"] * 10 * bool(topology.frontends), *["public"] * 6 * topology.has_public]
     found: dict[str, Sequence[Address]] = {
-        "owned": [address for port in ports for address in port.addresses],
+        "owned": [address for port in topology.ports for address in port.addresses],
+        "frontends": topology.frontends,
+        "public": _PUBLIC,
         "hosts": _read(HOSTS),
         "elsewhere": _nobody(version),
         "platform": _PLATFORM,
     }
-    return [address for address in found[kind] if address.version == version]
+    return [address for address in found[draw(st.sampled_from(kinds))] if address.version == version]
 
 
 def _nobody(version: int) -> list[Address]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from podvnet.fabric.arm.world import Document
 from podvnet.model.address import Address, Prefix
+from podvnet.testing.drawn_choice import one
 
 _TAGS = (
     "VirtualNetwork", "VirtualNetwork", "Internet", "Internet", "AzureLoadBalancer", "Storage", "Storage.WestEurope",
@@ -21,8 +21,6 @@ _DESTINATION_PORTS = (
 )  # fmt: skip
 _SOURCE_PORTS = (["*"], ["*"], ["*"], ["*"], ["*"], ["1000-1003"], ["40000-65535"], ["1002", "40004-40009"])
 _LOWEST = 100
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def security_rules(draw: st.DrawFn, places: Places) -> list[Document]:
     taken: set[tuple[str, int]] = set()
     rules = []
     for number in range(draw(st.integers(1, 10))):
-        direction = _one(draw, "Inbound", "Outbound")
+        direction = one(draw, "Inbound", "Outbound")
         priority = draw(st.integers(_LOWEST, _LOWEST + 12))
         while (direction, priority) in taken:
             priority += 1
@@ -63,33 +61,33 @@ def _rule(draw: st.DrawFn, places: Places, direction: str, priority: int) -> Doc
     properties: Document = {
         "priority": priority,
         "direction": direction,
-        "access": _one(draw, "Allow", "Deny"),
-        "protocol": _one(draw, *_PROTOCOLS),
-        "sourcePortRanges": _one(draw, *_SOURCE_PORTS),
-        "destinationPortRanges": _one(draw, *_DESTINATION_PORTS),
+        "access": one(draw, "Allow", "Deny"),
+        "protocol": one(draw, *_PROTOCOLS),
+        "sourcePortRanges": one(draw, *_SOURCE_PORTS),
+        "destinationPortRanges": one(draw, *_DESTINATION_PORTS),
     }
-    version, network = _one(draw, 4, 4, 6), _one(draw, *places.groups)
+    version, network = one(draw, 4, 4, 6), one(draw, *places.groups)
     for side in ("source", "destination"):
-        if _one(draw, *[False] * 3, True):
+        if one(draw, *[False] * 3, True):
             members = draw(st.lists(st.sampled_from(places.groups[network]), min_size=1, max_size=2, unique=True))
             named = [{"id": f"applicationSecurityGroups/{group}"} for group in members]
             properties[f"{side}ApplicationSecurityGroups"] = named
         else:
             properties[f"{side}AddressPrefixes"] = _addresses(draw, places, version)
-    if direction == "Outbound" and _one(draw, *[False] * 5, True):
+    if direction == "Outbound" and one(draw, *[False] * 5, True):
         properties.pop("destinationApplicationSecurityGroups", None)
-        properties |= {"access": "Deny", "destinationAddressPrefixes": [_one(draw, *_PLATFORM_TAGS)]}
-        if _one(draw, True, True, False):
-            properties |= {"sourcePortRanges": ["*"], "protocol": _one(draw, "*", "Tcp")}
+        properties |= {"access": "Deny", "destinationAddressPrefixes": [one(draw, *_PLATFORM_TAGS)]}
+        if one(draw, True, True, False):
+            properties |= {"sourcePortRanges": ["*"], "protocol": one(draw, "*", "Tcp")}
     return properties
 
 
 def _addresses(draw: st.DrawFn, places: Places, version: int) -> list[str]:
     """All, a tag, prefixes of one IP version, or a tag and prefixes."""
-    kind = _one(draw, "all", "all", "tag", "tag", "prefixes", "prefixes", "both")
+    kind = one(draw, "all", "all", "tag", "tag", "prefixes", "prefixes", "both")
     if kind == "all":
         return ["*"]
-    tag = [_one(draw, *_TAGS)] if kind in {"tag", "both"} else []
+    tag = [one(draw, *_TAGS)] if kind in {"tag", "both"} else []
     if kind == "tag":
         return tag
     texts = [
@@ -98,7 +96,3 @@ def _addresses(draw: st.DrawFn, places: Places, version: int) -> list[str]:
     ]  # fmt: skip
     chosen = [text for text in texts if (":" in text) == (version == 6)]
     return [*tag, *draw(st.lists(st.sampled_from(chosen), min_size=1, max_size=3, unique=True))]
-
-
-def _one(draw: st.DrawFn, *values: T) -> T:
-    return draw(st.sampled_from(values))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from podvnet.model.verdict import Check, Trace, Verdict
+from podvnet.model.verdict import Check, Trace
+from podvnet.testing.expectation import Expectation
 from podvnet.testing.wire import Heard
 
 
@@ -14,18 +15,23 @@ class Passage:
     """A packet: what the evaluator says, and where it was seen, in order: NICs, ``internet``, ``platform``.
 
     Attributes:
-        way: where it should be seen.
+        expected: where it should be seen.
         reply_way: the same for the reply to it; None where none is sent.
     """
 
     number: int
     port: str
     trace: Trace
-    way: list[str]
+    expected: Expectation
     seen: list[tuple[int, str]] = field(default_factory=list)
     last: Heard | None = None
     reply_way: list[str] | None = None
     reply_seen: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def way(self) -> list[str]:
+        """Where it should be seen, in order."""
+        return self.expected.way
 
     @property
     def is_right(self) -> bool:
@@ -92,8 +98,12 @@ class Account:
 def _end(passage: Passage) -> str:
     trace = passage.trace
     by = f" by {trace.culprit.check}" if trace.culprit else ""
-    appliances = len(passage.way) - (trace.verdict is not Verdict.DROPPED)
-    return f"IPv{trace.flow.source.version} {trace.verdict}{by}{f' over {appliances} appliances' if appliances else ''}"
+    appliances = sum(hop.allowed and hop.check is Check.APPLIANCE for hop in trace.hops)
+    over = f" over {appliances} appliances" if appliances else ""
+    begun = "" if trace.hops[0].check in {Check.SENDER, Check.SPOOFING} else " from the internet"
+    balanced = " by a load balancer" if any(hop.check is Check.BACKEND and hop.allowed for hop in trace.hops) else ""
+    egress = f" as {trace.way_out.egress}" if trace.way_out else ""
+    return f"IPv{trace.flow.source.version}{begun} {trace.verdict}{by}{over}{egress}{balanced}"
 
 
 def _places(seen: list[tuple[int, str]]) -> list[str]:

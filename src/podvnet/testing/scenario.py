@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any
 
 import yaml
 
-from podvnet.fabric.arm.world import Document
+from podvnet.fabric.arm.world import PUBLIC_ADDRESSES, Document
 from podvnet.fabric.resource_file import LOCATION
 from podvnet.model.address import Address
 from podvnet.model.flow import Flow
 from podvnet.model.resource_id import Scope, make
+
+INTERNET_SENDER = "internet"
+"""In the place of a NIC's name, where a packet comes from the internet."""
+PUBLIC_PLACEHOLDERS = IPv4Network("198.18.0.0/28")
+"""Stand for the public addresses of a topology, which are known when it is built. Source: RFC 2544."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,22 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Resources, as a resource file has them: without location, the ids within it short."""
+    """Resources, as a resource file has them: without location, the ids within it short.
+
+    Attributes:
+        frontends: the private addresses of load balancers.
+        healthy: the names of load balancers, each with an address that answers its probe.
+    """
 
     resources: tuple[Document, ...]
     ports: tuple[Port, ...]
+    frontends: tuple[Address, ...] = ()
+    healthy: tuple[tuple[str, Address], ...] = ()
+
+    @property
+    def has_public(self) -> bool:
+        """There are public addresses that the internet can send to."""
+        return any(each["type"] == PUBLIC_ADDRESSES for each in self.resources)
 
     @property
     def documents(self) -> list[Document]:
@@ -64,7 +82,7 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A packet, and the name of the NIC that sends it."""
+    """A packet, and the name of the NIC that sends it, or :data:`INTERNET_SENDER`."""
 
     port: str
     flow: Flow

@@ -37,7 +37,7 @@ def test_a_stopped_vm_has_no_place_in_the_kernel_but_keeps_its_addresses(world: 
     held = set(world.holders[next(key for key in world.holders if key.endswith("front"))])
     world.put(with_power(world.documents[ONE], PowerState.STOPPED))
     after = PartCompiler().compile(IntentReader().read(world))
-    assert {key.split(" ")[0] for key in before.keys() - after.keys()} == {"machine", "nic", "guard"}
+    assert {key.split(" ")[0] for key in before.keys() - after.keys()} == {"machine", "nic", "guard", "public"}
     assert all(key.endswith(("/one", "/web")) for key in before.keys() - after.keys())
     assert set(world.holders[next(key for key in world.holders if key.endswith("front"))]) == held
 

@@ -175,7 +175,7 @@ def test_outbound_by_the_one_public_address(program: Program) -> None:
         packed("10.0.0.4"): packed("203.0.113.1"),
         packed("10.0.0.7"): packed("203.0.113.2"),
     }
-    assert elements(program, "inet", "outbound_sources") == maps.keys()
+    assert elements(program, "inet", "outbound_sources4") == maps.keys()
 
 
 def test_the_way_back_from_the_internet(program: Program) -> None:

@@ -188,7 +188,7 @@ def test_what_a_peering_accepts(access: bool, forwarded: bool, maps: set[str], t
     spoke = network(2, "spoke", peering("spoke", "hub", "10.1.0.0/16"))
     objects = compile_fabric(whole(hub, spoke))["podvnet-vnet-hub"]
     link = names.peer_link_index(2)
-    found = [each for each in objects if isinstance(each, Dispatch) and each.index == link and each.map != "zone"]
+    found = [each for each in objects if isinstance(each, Dispatch) and each.index == link and each.map != "zones"]
     assert {each.map for each in found} == maps
     chains = {each.name: each.text.strip() for each in objects if isinstance(each, Chain)}
     assert {chains[each.chain] for each in found} == ({text} if text else set())
