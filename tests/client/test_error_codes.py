@@ -28,6 +28,8 @@ InUseNetworkSecurityGroupCannotBeDeleted InUseRouteTableCannotBeDeleted InUseNat
 PublicIPAddressCannotBeDeleted PublicIPAddressInUse PublicIPReferencedByMultipleIPConfigs NicInUse
 NicReservedForAnotherVm CannotDeleteResource ResourceNotPermittedOnDelegatedSubnet
 SubnetWithExternalResourcesCannotBeUsedByOtherResources PrivateEndpointAndServiceEndpointsCannotCoexistInASubnet
+PrivateEndpointCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled OnlyOneGroupIdPermitted
+CannotModifyNicAttachedToPrivateEndpoint ServiceEndpointPolicyCannotBeDeletedIfReferencedBySubnet
 SecurityRuleConflict SecurityRuleInvalidPriority SecurityRuleInvalidAddressPrefix SecurityRuleInvalidPortRange
 SecurityRuleInvalidAccessType NetworkSecurityGroupInUseByVirtualMachineScaleSet
 LoadBalancerInUseByVirtualMachineScaleSet LoadBalancerWithoutFrontendIPCantHaveChildResources
@@ -47,6 +49,7 @@ Balancer), "Resource Manager request limits and throttling"; recorded answers of
 _OTHER_TYPE = "only a type that this fabric does not have gives it"
 _MEETING = "two writes must meet for it; test_concurrency.py has those"
 _NO_FEATURE = "this fabric has no such thing: "
+_PAST = "Azure gave it once, and now carries out what it was about: "
 _SYNONYM = "the fabric gives another code for the same: "
 
 NOT_HERE = {
@@ -74,7 +77,8 @@ NOT_HERE = {
     "NicReservedForAnotherVm": "a VM is made with its NICs or not at all; no reservation is left behind",
     "CannotDeleteResource": "none of these types has children that are tracked resources",
     "SubnetWithExternalResourcesCannotBeUsedByOtherResources": _OTHER_TYPE,
-    "PrivateEndpointAndServiceEndpointsCannotCoexistInASubnet": _OTHER_TYPE,
+    "PrivateEndpointAndServiceEndpointsCannotCoexistInASubnet": _PAST + "a subnet has both; so it has here",
+    "PrivateEndpointCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled": _PAST + "policies hold for endpoints",
     "NetworkSecurityGroupInUseByVirtualMachineScaleSet": _OTHER_TYPE,
     "LoadBalancerInUseByVirtualMachineScaleSet": _OTHER_TYPE,
     "RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndVmssIPConfig": _OTHER_TYPE,
@@ -106,5 +110,5 @@ def test_every_code_is_got_or_cannot_be_had() -> None:
 
 
 def test_the_tables_are_found() -> None:
-    assert len(TABLES) == 4
+    assert len(TABLES) == 5
     assert all(runpy.run_path(str(table))["ROWS"] for table in TABLES)

@@ -12,9 +12,11 @@ from podvnet.fabric.arm import (
     network_interfaces,
     network_security_groups,
     private_dns_zones,
+    private_endpoints,
     public_ip_addresses,
     public_ip_prefixes,
     route_tables,
+    service_endpoint_policies,
     sql_servers,
     storage_accounts,
     virtual_machines,
@@ -22,11 +24,13 @@ from podvnet.fabric.arm import (
 )
 from podvnet.fabric.arm.service_tag_prefixes import Meanings, group_with, meanings, table_with
 from podvnet.fabric.arm.world import (
+    ENDPOINT_POLICIES,
     INTERNET_HOSTS,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ENDPOINTS,
     PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
@@ -41,9 +45,11 @@ from podvnet.fabric.arm.world import (
 )
 from podvnet.model.address import Address
 from podvnet.model.dns import PrivateZone
+from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.load_balancer import LoadBalancer
+from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.public_address import NatGateway, PublicAddress
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import RouteTable
@@ -61,6 +67,8 @@ IntentValue = (
     | NatGateway
     | LoadBalancer
     | Service
+    | PrivateEndpoint
+    | EndpointPolicy
     | PrivateZone
     | tuple[FlowLog, ...]
 )
@@ -74,7 +82,10 @@ class IntentReader:
         self._tags: Meanings = {}
 
     def read(self, world: World, healthy: frozenset[tuple[ResourceId, Address]] = frozenset()) -> Intent:
-        """The intent of a world. Resources that no packet obeys yet have no place in it.
+        """The intent of a world.
+
+        Resources that others name and that are nothing by themselves, application security groups and service tags
+        among them, stand in what names them.
 
         Args:
             world: the resources.
@@ -110,6 +121,8 @@ _READERS = {
     LOAD_BALANCERS: load_balancer_intent.intent_of,
     STORAGE_ACCOUNTS: storage_accounts.intent_of,
     SQL_SERVERS: sql_servers.intent_of,
+    PRIVATE_ENDPOINTS: private_endpoints.intent_of,
+    ENDPOINT_POLICIES: service_endpoint_policies.intent_of,
     PRIVATE_ZONES: private_dns_zones.intent_of,
 }
 
@@ -124,7 +137,7 @@ def _value(document: Document, tags: Meanings) -> IntentValue:
     return value
 
 
-def _place(intent: Intent, key: str, value: IntentValue) -> None:  # noqa: C901 - an arm for each kind
+def _place(intent: Intent, key: str, value: IntentValue) -> None:  # noqa: C901, PLR0912 - an arm for each kind
     match value:
         case VirtualNetwork():
             intent.virtual_networks[key] = value
@@ -146,6 +159,10 @@ def _place(intent: Intent, key: str, value: IntentValue) -> None:  # noqa: C901 
             intent.load_balancers[key] = value
         case Service():
             intent.services[key] = value
+        case PrivateEndpoint():
+            intent.private_endpoints[key] = value
+        case EndpointPolicy():
+            intent.endpoint_policies[key] = value
         case PrivateZone():
             intent.private_zones[key] = value
         case tuple():

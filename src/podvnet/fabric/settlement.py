@@ -23,11 +23,15 @@ from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
 from podvnet.fabric.arm.network_security_groups import NetworkSecurityGroups
 from podvnet.fabric.arm.network_watchers import NetworkWatchers
 from podvnet.fabric.arm.private_dns_links import follow_networks
+from podvnet.fabric.arm.private_dns_zone_groups import follow_zone_groups
 from podvnet.fabric.arm.private_dns_zones import PrivateDnsZones
+from podvnet.fabric.arm.private_endpoint_nics import endpoint_of, follow_endpoints
+from podvnet.fabric.arm.private_endpoints import PrivateEndpoints
 from podvnet.fabric.arm.public_ip_addresses import PublicIpAddresses
 from podvnet.fabric.arm.public_ip_prefixes import PublicIpPrefixes
 from podvnet.fabric.arm.resource_type import ResourceType
 from podvnet.fabric.arm.route_tables import RouteTables
+from podvnet.fabric.arm.service_endpoint_policies import ServiceEndpointPolicies
 from podvnet.fabric.arm.service_tag_prefixes import ServiceTags
 from podvnet.fabric.arm.sql_servers import SqlServers
 from podvnet.fabric.arm.storage_accounts import StorageAccounts
@@ -35,16 +39,7 @@ from podvnet.fabric.arm.user_assigned_identities import UserAssignedIdentities
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
 from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
-from podvnet.fabric.arm.world import (
-    LOAD_BALANCERS,
-    NAT_GATEWAYS,
-    PUBLIC_ADDRESSES,
-    PUBLIC_PREFIXES,
-    VIRTUAL_NETWORKS,
-    Document,
-    World,
-    shown,
-)
+from podvnet.fabric.arm.world import NETWORK_INTERFACES, VIRTUAL_NETWORKS, Document, World, shown
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 from podvnet.model.resource_id import ResourceId, Scope, make, parse
 
@@ -60,6 +55,7 @@ TYPES: dict[str, ResourceType] = {
         PublicIpPrefixes(),
         PublicIpAddresses(),
         NatGateways(),
+        ServiceEndpointPolicies(),
         VirtualNetworks(),
         PrivateDnsZones(),
         LoadBalancers(),
@@ -68,18 +64,10 @@ TYPES: dict[str, ResourceType] = {
         VirtualMachines(),
         StorageAccounts(),
         SqlServers(),
+        PrivateEndpoints(),
     )
 }
 """In the order in which resources may refer to one another."""
-NOT_CARRIED_OUT = frozenset(
-    {
-        PUBLIC_PREFIXES,
-        PUBLIC_ADDRESSES,
-        NAT_GATEWAYS,
-        LOAD_BALANCERS,
-    }
-)
-"""Types that are accepted, checked and stored, and that no packet obeys yet."""
 _ORDER = {full_type: position for position, full_type in enumerate(TYPES)}
 
 
@@ -114,11 +102,13 @@ def settle_all(wanted: list[Document], world: World, removable: set[str]) -> Set
     """
     draft = world.copy()
     keys = {document["id"].lower() for document in wanted}
-    gone = sorted(removable - keys)
+    # The NICs of private endpoints go and stay with these.
+    gone = sorted(key for key in removable - keys if not _is_endpoints(world.documents[key]))
     for key in gone:
         draft.remove(key)
     errors = _settle_each(wanted, draft)
     if not errors:
+        follow_endpoints(draft)
         errors += _still_used(gone, world, draft)
     if not errors:
         try:
@@ -140,6 +130,7 @@ def settle_removal(keys: set[str], world: World) -> Settlement:
     gone = sorted(keys & world.documents.keys())
     for key in gone:
         draft.remove(key)
+    follow_endpoints(draft)
     errors = tuple(_still_used(gone, world, draft))
     if errors:
         raise ArmErrorsError(errors)
@@ -154,11 +145,17 @@ def complete(world: World) -> None:
         ArmError: the NICs of a VM are in several virtual networks, there is no default outbound address left, or an
             inbound NAT rule has too few ports for its pool.
     """
+    follow_endpoints(world)
     place_nics(world)
     pair_peerings(world)
     drop_orphans(world)
     give_nat_ports(world)
+    follow_zone_groups(world)
     follow_networks(world)
+
+
+def _is_endpoints(document: Document) -> bool:
+    return document["type"] == NETWORK_INTERFACES and bool(endpoint_of(document))
 
 
 def settle(document: Document, world: World) -> Document:

@@ -121,7 +121,9 @@ def _summary(trace: Trace) -> str:
             ports = trace.way_out.ports if trace.way_out else None
             return f"leaves to the internet as {trace.outbound}{f', ports {ports[0]} to {ports[1]}' if ports else ''}"
         case Verdict.REACHED_SERVICE, _:
-            return f"reaches the service as {trace.flow.source}, by the service endpoint"
+            last = trace.hops[-1].where
+            how = "the service endpoint" if last.path[-1][0].lower() == "subnets" else named(last)
+            return f"reaches the service as {trace.flow.source}, by {how}"
     return "answered by the platform"
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from podvnet.model.address import Address, Mac, Prefix
 from podvnet.model.dns import PrivateZone
+from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.flow_log import FlowLog
 from podvnet.model.limits import FLOW_TIMEOUT, NIC_MTU
 from podvnet.model.load_balancer import LoadBalancer
+from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.public_address import NatGateway, PublicAddress
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import Peering, RouteTable
@@ -162,6 +164,8 @@ class Intent:
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
     flow_logs: dict[str, FlowLog] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    private_endpoints: dict[str, PrivateEndpoint] = field(default_factory=dict)
+    endpoint_policies: dict[str, EndpointPolicy] = field(default_factory=dict)
     private_zones: dict[str, PrivateZone] = field(default_factory=dict)
     public_addresses: dict[str, PublicAddress] = field(default_factory=dict)
     nat_gateways: dict[str, NatGateway] = field(default_factory=dict)

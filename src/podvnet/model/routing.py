@@ -21,6 +21,8 @@ class NextHop(StrEnum):
     GATEWAY = "VirtualNetworkGateway"
     PEERING = "VNetPeering"
     SERVICE_ENDPOINT = "VirtualNetworkServiceEndpoint"
+    INTERFACE_ENDPOINT = "InterfaceEndpoint"
+    """A private endpoint."""
     NONE = "None"
 
 
@@ -73,6 +75,21 @@ class EffectiveRoute:
     appliance: Address | None = None
     network: ResourceId | None = None
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRoute:
+    """A private endpoint, as the subnets of a virtual network know it.
+
+    Attributes:
+        address: its address.
+        network: the peered virtual network that it is in; None for the own one.
+        overridable: its subnet lets wider routes of users go before it (``privateEndpointNetworkPolicies``).
+    """
+
+    address: Address
+    network: ResourceId | None = None
+    overridable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ class Subnet:
     Attributes:
         prefixes: at most one IPv4 prefix and one IPv6 prefix, in this order.
         default_outbound: whether NICs without another way out get Azure's default outbound address.
+        endpoint_policies: service endpoint policies; with one, only what they name is reached by service endpoints.
+        filters_endpoints: its security group asks what is for its private endpoints.
+        reroutes_endpoints: wider routes of users go before those to its private endpoints.
     """
 
     id: ResourceId
@@ -31,6 +34,9 @@ class Subnet:
     route_table: ResourceId | None = None
     service_endpoints: tuple[str, ...] = ()
     nat_gateway: ResourceId | None = None
+    endpoint_policies: tuple[ResourceId, ...] = ()
+    filters_endpoints: bool = False
+    reroutes_endpoints: bool = False
 
     def prefix_of(self, version: int) -> Prefix | None:
         """The prefix of IP ``version`` (4 or 6), or None."""

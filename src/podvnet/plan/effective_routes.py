@@ -13,7 +13,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from podvnet.model.address import Address, Prefix
 from podvnet.model.intent import VirtualNetwork
-from podvnet.model.routing import EffectiveRoute, NextHop, RouteSource, RouteTable
+from podvnet.model.kernel import host_prefix
+from podvnet.model.routing import EffectiveRoute, EndpointRoute, NextHop, RouteSource, RouteTable
 from podvnet.model.service_tag import endpoint_prefixes, specificity, tag_prefixes
 
 NEVER_INTERNET = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
@@ -22,7 +23,10 @@ _EVERYWHERE: tuple[Prefix, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
 def effective_routes(
-    network: VirtualNetwork, table: RouteTable | None, endpoints: tuple[str, ...] = ()
+    network: VirtualNetwork,
+    table: RouteTable | None,
+    endpoints: tuple[str, ...] = (),
+    private: tuple[EndpointRoute, ...] = (),
 ) -> tuple[EffectiveRoute, ...]:
     """Every route of a subnet of ``network``, those that lose to another marked as not active.
 
@@ -30,10 +34,12 @@ def effective_routes(
         network: the virtual network.
         table: the subnet's route table.
         endpoints: the services it has endpoints for.
+        private: the private endpoints of the network and of its peers.
     """
     user = tuple(_user_routes(table)) if table else ()
     taken = {route.prefix for route in user if route.active}
-    made = (*_system_routes(network), *_peers(network), *_service_routes(endpoints))
+    private_routes = _private_routes(network, private, user)
+    made = (*_system_routes(network), *_peers(network), *_service_routes(endpoints), *private_routes)
     system = tuple(route if route.prefix not in taken else _lost(route) for route in made)
     return (*system, *user)
 
@@ -66,6 +72,23 @@ def _peers(network: VirtualNetwork) -> Iterator[EffectiveRoute]:
 def _service_routes(endpoints: tuple[str, ...]) -> Iterator[EffectiveRoute]:
     for prefix in dict.fromkeys(each for service in endpoints for each in endpoint_prefixes(service)):
         yield EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.SERVICE_ENDPOINT)
+
+
+def _private_routes(
+    network: VirtualNetwork, private: tuple[EndpointRoute, ...], user: tuple[EffectiveRoute, ...]
+) -> Iterator[EffectiveRoute]:
+    """The routes to private endpoints.
+
+    Where an endpoint's subnet lets it, one of a user goes before that is not wider than the address space.
+    Source: Azure document "Manage network policies for private endpoints".
+    """
+    space = (*network.prefixes, *(prefix for peering in network.peerings for prefix in peering.prefixes))
+    for each in private:
+        prefix, address = host_prefix(each.address), each.address
+        route = EffectiveRoute(RouteSource.DEFAULT, prefix, NextHop.INTERFACE_ENDPOINT, network=each.network)
+        around = min((part.prefixlen for part in space if address in part), default=0)
+        wide = (one for one in user if one.active and address in one.prefix and one.prefix.prefixlen >= around)
+        yield _lost(route) if each.overridable and any(wide) else route
 
 
 def _user_routes(table: RouteTable) -> Iterator[EffectiveRoute]:

@@ -1,6 +1,6 @@
-"""Who takes what is sent to the addresses that are not a NIC's: frontends of load balancers, public addresses.
+"""Who takes what is sent to addresses that are no VM's: of load balancers, public ones, those of private endpoints.
 
-Sources: Azure documents "Azure Load Balancer components", "Public IP addresses".
+Sources: Azure documents "Azure Load Balancer components", "Public IP addresses", "What is a private endpoint?".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ipaddress import IPv6Network
 from podvnet.model.address import Address, Prefix
 from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface
 from podvnet.model.load_balancer import Frontend, LoadBalancer
+from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan.address_space import holds
 from podvnet.plan.backends import Backends
@@ -48,6 +49,10 @@ class Entrances:
         """The frontend of an internal load balancer that has an address of a virtual network."""
         return self._private.get((network.key, address))
 
+    def endpoint(self, network: ResourceId, address: Address) -> PrivateEndpoint | None:
+        """The private endpoint that has an address of a virtual network."""
+        return self._endpoints.get((network.key, address))
+
     def public(self, address: Address) -> Entrance | None:
         """The frontend that has a public address."""
         return self._public.get(address)
@@ -72,6 +77,10 @@ class Entrances:
             for frontend in balancer.frontends
             if frontend.subnet and frontend.address
         }
+
+    @cached_property
+    def _endpoints(self) -> dict[tuple[str, Address], PrivateEndpoint]:
+        return {(each.network.key, each.address): each for each in self._intent.private_endpoints.values()}
 
     @cached_property
     def _public(self) -> dict[Address, Entrance]:

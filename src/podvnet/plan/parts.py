@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from podvnet.model.address import Address
+from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualNetwork
 from podvnet.model.kernel import AddressSet, IdleTimeout, KernelObject, Program, Step
 from podvnet.plan import names
@@ -27,6 +28,13 @@ from podvnet.plan.network_program import (
     compile_nic,
 )
 from podvnet.plan.outbound_program import compile_outbound, compile_public
+from podvnet.plan.private_endpoints import (
+    compile_endpoints,
+    endpoint_routes,
+    endpoint_rules,
+    endpoints_in,
+    groups_named,
+)
 from podvnet.plan.routing_program import (
     Choice,
     compile_appliance_link,
@@ -72,6 +80,7 @@ class PartCompiler:
         self._take(known, "internet", hosts, lambda: compile_internet(hosts), carries=True)
         appliances = find_appliances(intent)
         guards = self._guards.compile(intent, appliances)
+        guards.groups |= groups_named(intent)
         for key, network in intent.virtual_networks.items():
             self._take(known, f"network {key}", (network,), partial(compile_network, network), carries=True)
             self._compile_ways(known, intent, network, appliances)
@@ -106,7 +115,13 @@ class PartCompiler:
                     far = (peer, nic)
                     self._take(known, f"far {nic.id.key}", far, partial(compile_appliance_table, *far))
         links = tuple((peer.id.key, names.peer_link_index(peer.number)) for peer in peers)
-        routing = (network, choices, links, tuple(way for each in ways for way in each))
+        routing = (
+            network,
+            choices,
+            links,
+            tuple(way for each in ways for way in each),
+            endpoint_routes(intent, network),
+        )
         self._take(known, f"routing {key}", routing, partial(compile_routing, *routing))
 
     def _compile_translations(self, known: _Known, intent: Intent) -> None:
@@ -124,7 +139,7 @@ class PartCompiler:
                 ports = tuple(found.public), tuple(found.internal), tuple(found.frontends), tuple(found.floating)
                 make = partial(compile_frontends, network, *ports)
                 self._take(known, f"frontends {key}", (network, *ports), make)
-            ways = (network, tuple(found.gateways), tuple(found.loans))
+            ways = (network, tuple(found.gateways), tuple(found.loans), tuple(found.own))
             self._take(known, f"outbound {key}", ways, partial(compile_outbound, *ways))
             idle = found.idle_timeouts
             timeouts = (IdleTimeout(names.TABLE, seconds) for seconds in sorted(idle))
@@ -133,14 +148,19 @@ class PartCompiler:
     def _compile_services(self, known: _Known, intent: Intent) -> None:
         """Azure's services, once there is one or a way to them."""
         services = tuple(intent.services.values())
-        networks = [each for each in intent.virtual_networks.values() if uses_services(each)]
+        within = {key: endpoints_in(intent, network.id) for key, network in intent.virtual_networks.items()}
+        networks = [each for key, each in intent.virtual_networks.items() if uses_services(each) or within[key]]
         if not (services or networks):
             return
         self._take(known, "services", (), compile_services, carries=True)
         self._take(known, "service addresses", (services,), partial(compile_addresses, services))
         for network in networks:
-            inputs, key = (network, services), network.id.key
+            key = network.id.key
+            inputs = (network, services, within[key], _policies(intent, network))
             self._take(known, f"services link {key}", (network,), partial(compile_services_link, network), carries=True)
+            if within[key]:
+                ways = (network, within[key], endpoint_rules(intent, network))
+                self._take(known, f"private endpoints {key}", ways, partial(compile_endpoints, *ways))
             self._take(known, f"firewalls {key}", inputs, partial(compile_firewalls, *inputs))
 
     def _compile_machines(self, known: _Known, intent: Intent, guards: Guards) -> None:
@@ -227,6 +247,12 @@ def _choices(intent: Intent, network: VirtualNetwork) -> tuple[Choice, ...]:
         key = table.id.key if table else "", endpoint_places(subnet.service_endpoints)
         found.setdefault(key, (table, subnet.service_endpoints))
     return tuple(found.values())
+
+
+def _policies(intent: Intent, network: VirtualNetwork) -> tuple[EndpointPolicy, ...]:
+    """The service endpoint policies of a network's subnets, each once."""
+    used = dict.fromkeys(policy.key for subnet in network.subnets for policy in subnet.endpoint_policies)
+    return tuple(intent.endpoint_policies[key] for key in used)
 
 
 def _addresses(nic: NetworkInterface) -> set[Address]:

@@ -30,6 +30,10 @@ _NOUNS = {
     "loadbalancingrules": "load balancing rule",
     "inboundnatrules": "inbound NAT rule",
     "outboundrules": "outbound rule",
+    "privateendpoints": "private endpoint",
+    "serviceendpointpolicies": "service endpoint policy",
+    "storageaccounts": "storage account",
+    "servers": "Sql server",
 }
 _PROTOCOLS = {TCP: "TCP", UDP: "UDP", ICMP: "ICMP", ICMPV6: "ICMP"}
 _FIRST_PRIORITY, _LAST_PRIORITY = 100, 4096
@@ -135,11 +139,11 @@ def against_idle(topology: Topology, nic: NetworkInterface) -> str:
 
 def against_no_outbound(topology: Topology, nic: NetworkInterface, flow: Flow) -> str:
     """The source has no public address to leave with."""
-    if flow.source.version == 6:
-        return f"Send from an IPv4 address of {named(nic.id)}: IPv6 has no default outbound access."
     own = [each for each in nic.ip_configurations if each.address == flow.source]
     if not own:
         return f"Let the VM of {named(nic.id)} translate what it forwards to its own primary address."
+    if flow.source.version == 6:
+        return f"Give {flow.source} a public IPv6 address of its own: IPv6 has no default outbound access."
     subnet = topology.vantage(nic).subnet
     if not subnet.default_outbound:
         return f"Set defaultOutboundAccess of {named(subnet.id)} to true."

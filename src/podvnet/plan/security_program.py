@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS, Prefix
@@ -40,6 +40,8 @@ _PLATFORM = {
 _PLATFORM_TAGS = {PLATFORM_DNS, PLATFORM_IMDS, PLATFORM_LICENSING}
 _FAMILIES = {4: "ip", 6: "ip6"}
 _FAMILY_NAMES = {4: "ipv4", 6: "ipv6"}
+_ANY_VERSION = (0, 4, 6)
+"""Of the sides of a rule; 0 where every address is meant."""
 _READABLE = 40
 
 
@@ -84,6 +86,21 @@ def compile_group(group: SecurityGroup, virtual_network: tuple[Prefix, ...], *, 
     )
 
 
+def inbound_rules(group: SecurityGroup, virtual_network: tuple[Prefix, ...], version: int) -> tuple[str, ...]:
+    """The rules of a group about packets of one IP version that arrive, each as one rule of nftables.
+
+    Args:
+        group: the group.
+        virtual_network: what the tag VirtualNetwork means where it is used.
+        version: 4 or 6.
+    """
+
+    def decide(rule: SecurityRule) -> str:
+        return f'counter {"return" if rule.allow else "drop"} comment "{rule.name}"'
+
+    return tuple(_rules(group.towards(Direction.INBOUND), virtual_network, decide, {0, version}))
+
+
 def members_set(group: ResourceId, version: int) -> str:
     """The name of the set of an application security group's addresses of one IP version."""
     return f"asg-{_readable(group)}-{_hashed(group.key)}-{version}"
@@ -108,14 +125,17 @@ def _hashed(text: str) -> str:
 
 
 def _rules(
-    rules: Iterable[SecurityRule], virtual_network: tuple[Prefix, ...], decide: Callable[[SecurityRule], str]
+    rules: Iterable[SecurityRule],
+    virtual_network: tuple[Prefix, ...],
+    decide: Callable[[SecurityRule], str],
+    versions: Container[int] = _ANY_VERSION,
 ) -> Iterator[str]:
     for rule in rules:
         sources = _matches(rule.source, "saddr", virtual_network)
         destinations = _matches(rule.destination, "daddr", virtual_network)
         for version, source in sources:
             for other, destination in destinations:
-                if not version or not other or version == other:
+                if (not version or not other or version == other) and version in versions and other in versions:
                     parts = (source, destination, _transport(rule), decide(rule))
                     yield " ".join(part for part in parts if part)
 

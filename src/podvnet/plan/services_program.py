@@ -1,15 +1,19 @@
 """The namespace of Azure's services: their addresses, the links that packets come by, their firewalls.
 
-There is one link from the internet and one from each virtual network with a service endpoint. A packet that comes by
-the latter has its private source, and the link says which virtual network it is from: address spaces may overlap, so
-flows of each link have a conntrack zone of their own in their direction, and a mark that leads the replies back. Two
-flows that are alike but for the link would be one to the service's sockets; of the second one the kernel then changes
-the source's port, as it does whenever it translates addresses.
+There is one link from the internet and one from each virtual network with a service endpoint or a private endpoint. A
+packet that comes by the latter has its private source, and the link says which virtual network it is from: address
+spaces may overlap, so flows of each link have a conntrack zone of their own in their direction, and a mark that leads
+the replies back. Two flows that are alike but for the link would be one to the service's sockets; of the second one the
+kernel then changes the source's port, as it does whenever it translates addresses.
 
 A firewall lets a packet through to the service, which so sees its real source, or leads it to a responder beside the
-service that says no in the service's own words. It asks for the first packet of a flow only.
+service that says no in the service's own words. It asks for the first packet of a flow only. What is for the address of
+a private endpoint is led to the service past its firewall; what goes by a service endpoint is asked by the endpoint
+policies of its subnet before.
 
-Sources: as :mod:`podvnet.model.service`, and Azure document "Virtual network service endpoints".
+Sources: as :mod:`podvnet.model.service`, and Azure documents "Virtual network service endpoints", "Use private
+endpoints for Azure Storage" (the firewall does not hold for them), "Virtual network service endpoint policies for Azure
+Storage".
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, collapse_addresses, ip_interface
 
+from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.intent import VirtualNetwork
 from podvnet.model.kernel import (
     LOOPBACK,
@@ -36,8 +41,10 @@ from podvnet.model.kernel import (
     VethPair,
     host_prefix,
 )
+from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.service import Service, ServiceKind
 from podvnet.model.service_tag import ENDPOINT_TAGS
+from podvnet.model.subnet import Subnet
 from podvnet.plan import names
 from podvnet.plan.names import TABLE
 from podvnet.plan.routing_program import INTERNET_SIDE, NETWORK_SIDE
@@ -181,13 +188,30 @@ def compile_services_link(network: VirtualNetwork) -> Program:
     }
 
 
-def compile_firewalls(network: VirtualNetwork, services: tuple[Service, ...]) -> Program:
-    """Whom of a virtual network the services take by their firewalls."""
+def compile_firewalls(
+    network: VirtualNetwork,
+    services: tuple[Service, ...],
+    endpoints: tuple[PrivateEndpoint, ...] = (),
+    policies: tuple[EndpointPolicy, ...] = (),
+) -> Program:
+    """Whom of a virtual network the services take.
+
+    Args:
+        network: the virtual network.
+        services: all of them.
+        endpoints: its private endpoints.
+        policies: the service endpoint policies that its subnets have.
+    """
     index = names.internet_link_index(network.number)
-    return {names.SERVICES: frozenset(_firewalls(index, _private_rules(network, services)))}
+    rules = (
+        *_endpoint_rules(endpoints, services),
+        *_policy_rules(network, services, policies),
+        *_private_rules(network, services),
+    )
+    return {names.SERVICES: frozenset(_firewalls(index, rules))}
 
 
-def _firewalls(index: int, rules: Iterator[str]) -> tuple[KernelObject, ...]:
+def _firewalls(index: int, rules: Iterable[str]) -> tuple[KernelObject, ...]:
     text = "".join(f"\t\t{rule}\n" for rule in rules)
     chain = Chain(TABLE, f"firewall-{index}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", text)
     return chain, Dispatch(TABLE, "firewall", index, chain.name)
@@ -211,10 +235,47 @@ def _private_rules(network: VirtualNetwork, services: tuple[Service, ...]) -> It
         yield from _rules(service, ", ".join(map(str, collapse_addresses(own))), by_endpoint=True)
 
 
+def _endpoint_rules(endpoints: tuple[PrivateEndpoint, ...], services: tuple[Service, ...]) -> Iterator[str]:
+    """Addresses of private endpoints become those of what they lead to. One whose service is gone leads nowhere."""
+    known = {service.id: service for service in services}
+    for each in endpoints:
+        service = known.get(each.service)
+        address = dict(service.endpoints).get(each.host) if service else None
+        if service and address:
+            yield f"ip daddr {each.address} tcp dport {service.kind.port} dnat ip to {address}"
+
+
+def _policy_rules(
+    network: VirtualNetwork, services: tuple[Service, ...], policies: tuple[EndpointPolicy, ...]
+) -> Iterator[str]:
+    for service in services:
+        shut = {
+            prefix
+            for subnet in network.subnets
+            if service.kind in subnet.service_endpoints and not is_allowed(service, subnet, policies)
+            for prefix in subnet.prefixes
+            if isinstance(prefix, IPv4Network)
+        }
+        if shut:
+            port = service.kind.port
+            sources = f"ip saddr {{ {', '.join(map(str, collapse_addresses(shut)))} }}"
+            yield f"{_to(service)} {sources} tcp dport {port} dnat to :{REFUSAL_PORTS[service.kind, True]}"
+
+
+def is_allowed(service: Service, subnet: Subnet, policies: Iterable[EndpointPolicy]) -> bool:
+    """Tell whether the endpoint policies of a subnet let it reach a service; only Storage is asked about."""
+    own = [each for each in policies if each.id in subnet.endpoint_policies]
+    return service.kind is not ServiceKind.STORAGE or not own or any(each.allows(service.id) for each in own)
+
+
+def _to(service: Service) -> str:
+    return f"ip daddr {{ {', '.join(map(str, service.addresses))} }}"
+
+
 def _rules(service: Service, sources: str, *, by_endpoint: bool) -> Iterator[str]:
     if service.open and service.public_access:
         return
-    to = f"ip daddr {{ {', '.join(map(str, service.addresses))} }}"
+    to = _to(service)
     if sources and service.public_access:
         yield f"{to} ip saddr {{ {sources} }} return"
     yield f"{to} tcp dport {service.kind.port} dnat to :{REFUSAL_PORTS[service.kind, by_endpoint]}"

@@ -18,6 +18,7 @@ from podvnet.plan.backends import Backends
 from podvnet.plan.effective_routes import effective_routes
 from podvnet.plan.entrances import Entrances
 from podvnet.plan.outbound_ports import PortRange, outbound_ports
+from podvnet.plan.private_endpoints import endpoint_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +100,19 @@ class Topology:
 
     def vantage(self, nic: NetworkInterface) -> Vantage:
         """What a NIC's subnet sees."""
-        found = self._vantages.get(nic.subnet.key)
+        return self._vantages.get(nic.subnet.key) or self.vantage_of(nic.virtual_network, self.intent.subnet_of(nic))
+
+    def vantage_of(self, network_id: ResourceId, subnet: Subnet) -> Vantage:
+        """What a subnet of a virtual network sees."""
+        found = self._vantages.get(subnet.id.key)
         if found is None:
-            network, subnet = self.network(nic), self.intent.subnet_of(nic)
+            network = self.intent.virtual_networks[network_id.key]
             table = self.intent.route_tables[subnet.route_table.key] if subnet.route_table else None
-            found = self._vantages[nic.subnet.key] = Vantage(
+            found = self._vantages[subnet.id.key] = Vantage(
                 network,
                 subnet,
                 table,
-                effective_routes(network, table, subnet.service_endpoints),
+                effective_routes(network, table, subnet.service_endpoints, endpoint_routes(self.intent, network)),
                 virtual_network_prefixes(network, table),
             )
         return found

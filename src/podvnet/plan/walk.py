@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from podvnet.model.flow import Flow
 from podvnet.model.intent import NetworkInterface
+from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import EffectiveRoute, NextHop
 from podvnet.model.security import Direction
@@ -32,6 +33,7 @@ from podvnet.plan.platform_evaluation import SERVED, ask_platform
 from podvnet.plan.remedy import described, named
 from podvnet.plan.security_evaluation import deciding_rule, groups_of, rule_hop
 from podvnet.plan.sender_evaluation import check_carried, check_sender
+from podvnet.plan.service_evaluation import by_private_endpoint, by_service_endpoint
 from podvnet.plan.topology import Topology
 
 
@@ -72,11 +74,13 @@ class Walk:
             route = self._route(nic)
             self._filter(nic, Direction.OUTBOUND)
             if route.next_hop is NextHop.SERVICE_ENDPOINT and self._flow.destination.version == 4:
-                return self._reach_service(nic)
+                self._pass(by_service_endpoint(self._topology, nic, self._flow))
+                return Verdict.REACHED_SERVICE
             if route.next_hop in {NextHop.INTERNET, NextHop.SERVICE_ENDPOINT}:
                 return self._leave(nic)
             network = self._network(nic, route)
             entrance = self._topology.entrances.private(network, self._flow.destination)
+            endpoint = self._topology.entrances.endpoint(network, self._flow.destination)
             if route.next_hop is NextHop.APPLIANCE and route.appliance:
                 target, hop = appliance_at(
                     self._topology, nic, route, self._flow, place=network, address=route.appliance
@@ -84,6 +88,8 @@ class Walk:
                 self._pass(hop)
             elif entrance:
                 return self._balance(entrance, network)
+            elif endpoint:
+                return self._reach_endpoint(endpoint)
             else:
                 target = self._receiver(network)
             self._filter(target, Direction.INBOUND)
@@ -134,10 +140,9 @@ class Walk:
         self._flow = self._way_out.applied(self._flow)
         return self._enter() if self._topology.entrances.knows(self._flow.destination) else Verdict.LEFT_TO_INTERNET
 
-    def _reach_service(self, nic: NetworkInterface) -> Verdict:
-        subnet = self._topology.vantage(nic).subnet
-        reason = f"by the service endpoint of {named(subnet.id)}, with its private source {self._flow.source}"
-        self._pass(Hop(subnet.id, Check.SERVICE, True, reason))
+    def _reach_endpoint(self, endpoint: PrivateEndpoint) -> Verdict:
+        for hop in by_private_endpoint(self._topology, endpoint, self._flow):
+            self._pass(hop)
         return Verdict.REACHED_SERVICE
 
     def _enter(self) -> Verdict:

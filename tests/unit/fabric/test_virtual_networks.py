@@ -208,9 +208,9 @@ ROWS: list[tuple[str, Any, str, str]] = [
     ("encryption", network(encryption={"enabled": True}), "UnsupportedProperty", "encryption"),
     (
         "service endpoint policies",
-        network(subnet("a", "10.0.0.0/24", serviceEndpointPolicies=[{"id": "x"}])),
-        "UnsupportedProperty",
-        "serviceEndpointPolicies",
+        network(subnet("a", "10.0.0.0/24", serviceEndpointPolicies=[{"id": "serviceEndpointPolicies/x"}])),
+        "InvalidResourceReference",
+        "serviceEndpointPolicies/x referenced by resource",
     ),
     # Azure refuses to change what is in use; front holds web, db and spare.
     (

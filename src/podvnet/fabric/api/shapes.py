@@ -10,11 +10,13 @@ from typing import Any
 
 from podvnet.fabric.arm.world import (
     APPLICATION_GROUPS,
+    ENDPOINT_POLICIES,
     INTERNET_HOSTS,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ENDPOINTS,
     PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
     PUBLIC_PREFIXES,
@@ -60,6 +62,11 @@ def listed(shape: Shape) -> Shape:
 def choice(*values: str) -> Shape:
     """One of a few strings."""
     return {"type": "string", "enum": list(values)}
+
+
+def either(*shapes: Shape) -> Shape:
+    """One of a few shapes."""
+    return {"anyOf": list(shapes)}
 
 
 def number(low: int, high: int) -> Shape:
@@ -124,6 +131,7 @@ _SUBNET = named(
     ),
     privateEndpointNetworkPolicies=choice("Disabled", "Enabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled"),
     privateLinkServiceNetworkPolicies=choice("Enabled", "Disabled"),
+    serviceEndpointPolicies=listed(reference(ENDPOINT_POLICIES)),
 )
 _PEERING = named(
     "remoteVirtualNetwork",
@@ -227,6 +235,22 @@ CHILDREN: dict[str, dict[str, Shape]] = {
             endIpAddress=component("PublicAddress"),
         ),
     },
+    PRIVATE_ENDPOINTS: {
+        "privateDnsZoneGroups": named(
+            "privateDnsZoneConfigs",
+            privateDnsZoneConfigs=listed(
+                named("privateDnsZoneId", privateDnsZoneId=reference(PRIVATE_ZONES)["properties"]["id"])
+            ),
+        )
+    },
+    ENDPOINT_POLICIES: {
+        "serviceEndpointPolicyDefinitions": named(
+            "service", "serviceResources",
+            service=choice("Microsoft.Storage"),
+            description={"type": "string", "maxLength": 140},
+            serviceResources=listed(reference(STORAGE_ACCOUNTS)["properties"]["id"]) | {"minItems": 1},
+        )
+    },
     NETWORK_WATCHERS: {
         "flowLogs": named(
             "targetResourceId", "storageId",
@@ -283,15 +307,21 @@ CHILDREN: dict[str, dict[str, Shape]] = {
 
 PROPERTIES: dict[str, Shape] = {
     SERVICE_TAGS: closed(("addressPrefixes",), addressPrefixes=listed(component("Prefix"))),
-    INTERNET_HOSTS: closed(("address",), address=component("PublicAddress"), dns=FLAG),
+    INTERNET_HOSTS: closed(
+        ("address",), address=either(component("PublicAddress"), {"type": "string", "format": "ipv6"}), dns=FLAG
+    ),
     APPLICATION_GROUPS: closed(),
     NETWORK_WATCHERS: closed(),
     SECURITY_GROUPS: closed(flushConnection=FLAG),
     ROUTE_TABLES: closed(disableBgpRoutePropagation=FLAG),
-    PUBLIC_PREFIXES: closed(prefixLength=number(28, 31), publicIPAddressVersion=choice("IPv4"), ipTags=_IP_TAGS),
+    PUBLIC_PREFIXES: closed(
+        prefixLength=either(number(28, 31), number(124, 127)),
+        publicIPAddressVersion=choice("IPv4", "IPv6"),
+        ipTags=_IP_TAGS,
+    ),
     PUBLIC_ADDRESSES: closed(
         publicIPAllocationMethod=choice("Static"),
-        publicIPAddressVersion=choice("IPv4"),
+        publicIPAddressVersion=choice("IPv4", "IPv6"),
         publicIPPrefix=reference(PUBLIC_PREFIXES),
         idleTimeoutInMinutes=number(4, 30),
         dnsSettings=closed(domainNameLabel={"type": "string", "pattern": "^[a-z][a-z0-9-]{1,61}[a-z0-9]$"}),
@@ -317,6 +347,30 @@ PROPERTIES: dict[str, Shape] = {
     ),
     USER_ASSIGNED_IDENTITIES: closed(),
     PRIVATE_ZONES: closed(),
+    ENDPOINT_POLICIES: closed(),
+    PRIVATE_ENDPOINTS: closed(
+        ("subnet", "privateLinkServiceConnections"),
+        subnet=reference(SUBNETS),
+        privateLinkServiceConnections=listed(
+            named(
+                "privateLinkServiceId",
+                "groupIds",
+                privateLinkServiceId=reference(STORAGE_ACCOUNTS)["properties"]["id"],
+                groupIds=listed(choice("blob", "queue", "table")) | {"minItems": 1},
+                requestMessage=TEXT,
+            )
+        )
+        | {"minItems": 1, "maxItems": 1},
+        ipConfigurations=listed(
+            named(
+                "privateIPAddress",
+                privateIPAddress=component("Address"),
+                groupId=choice("blob", "queue", "table", "sqlServer"),
+                memberName=choice("blob", "queue", "table", "sqlServer"),
+            )
+        ),
+        customNetworkInterfaceName=component("Name"),
+    ),
     STORAGE_ACCOUNTS: closed(
         accessTier=choice("Hot", "Cool", "Cold", "Premium"),
         allowBlobPublicAccess=FLAG,

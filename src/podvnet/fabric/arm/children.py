@@ -13,10 +13,14 @@ from typing import Any
 
 from podvnet.fabric.arm.private_dns_links import KIND as ZONE_LINKS
 from podvnet.fabric.arm.private_dns_records import RECORD_TYPES
+from podvnet.fabric.arm.private_dns_zone_groups import KIND as ZONE_GROUPS
+from podvnet.fabric.arm.service_endpoint_policies import KIND as POLICY_DEFINITIONS
 from podvnet.fabric.arm.world import (
+    ENDPOINT_POLICIES,
     LOAD_BALANCERS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    PRIVATE_ENDPOINTS,
     PRIVATE_ZONES,
     ROUTE_TABLES,
     SECURITY_GROUPS,
@@ -34,6 +38,8 @@ KINDS: dict[str, dict[str, bool]] = {
     ROUTE_TABLES: {"routes": True},
     NETWORK_INTERFACES: {"ipConfigurations": False},
     NETWORK_WATCHERS: {"flowLogs": True},
+    PRIVATE_ENDPOINTS: {ZONE_GROUPS: True},
+    ENDPOINT_POLICIES: {POLICY_DEFINITIONS: True},
     PRIVATE_ZONES: dict.fromkeys((*RECORD_TYPES, ZONE_LINKS), True),
     SQL_SERVERS: {"virtualNetworkRules": True, "firewallRules": True},
     LOAD_BALANCERS: {
@@ -49,6 +55,7 @@ KINDS: dict[str, dict[str, bool]] = {
 _KEPT = {
     VIRTUAL_NETWORKS: ("subnets", "virtualNetworkPeerings"),
     NETWORK_WATCHERS: ("flowLogs",),
+    PRIVATE_ENDPOINTS: (ZONE_GROUPS,),
     PRIVATE_ZONES: (*RECORD_TYPES, ZONE_LINKS),
     SQL_SERVERS: ("virtualNetworkRules", "firewallRules"),
 }
@@ -56,15 +63,17 @@ _KEPT = {
 
 Source: Azure's announcement "Azure Virtual Network now supports updates without subnet property".
 """
+_APART = {PRIVATE_ZONES, PRIVATE_ENDPOINTS}
+"""Types whose children are shown by themselves only."""
 _EVERY_RECORD_SET = ("all", "recordsets")
 """What stands for the record sets of a zone of whatever type, where children are listed."""
 
 
 def without_apart(view: Document) -> Document:
     """The view of a parent as it is shown: without children that are shown by themselves only."""
-    if view["type"] != PRIVATE_ZONES:
+    if view["type"] not in _APART:
         return view
-    apart = KINDS[PRIVATE_ZONES]
+    apart = KINDS[view["type"]]
     return view | {"properties": {key: value for key, value in view["properties"].items() if key not in apart}}
 
 

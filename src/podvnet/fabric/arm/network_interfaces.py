@@ -15,7 +15,9 @@ from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.membership import check_groups, check_load_balancers
 from podvnet.fabric.arm.private_address import Allotment, Place, Wish, place_of, read_wish
 from podvnet.fabric.arm.private_dns_records import LABEL
+from podvnet.fabric.arm.private_endpoint_nics import refuse_removal, refuse_write
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
+from podvnet.fabric.arm.public_ip_prefixes import version_of
 from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
 from podvnet.fabric.arm.world import (
     APPLICATION_GROUPS,
@@ -59,6 +61,7 @@ class NetworkInterfaces:
 
     def settle(self, resource: ResourceId, body: Fields, world: World) -> Document:
         """Check and complete a NIC; choose its dynamic addresses."""
+        refuse_write(world.get(resource))
         document = head(resource, body)
         properties = body.fields("properties")
         properties.allow(
@@ -118,7 +121,8 @@ class NetworkInterfaces:
         return document
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
-        """A NIC goes only when it is on no VM."""
+        """A NIC goes only when it is on no VM, and no private endpoint's."""
+        refuse_removal(resource, world)
         machine = world.machine_of(resource)
         if machine:
             raise ArmError(
@@ -149,6 +153,14 @@ class NetworkInterfaces:
             if found:
                 links[key] = [{"id": each["id"]} for each in found]
         wish = read_wish(name, properties, blocks=True)
+        if public and version_of(public) != wish.version:
+            raise properties.error(
+                "IPVersionForPublicIpAndNicIpConfigurationMustMatch",
+                f"IP version for publicIPAddress '{public['id']}', version 'IPv{version_of(public)}' and network"
+                f" interface ipConfiguration '{nic.child('ipConfigurations', name)}', version 'IPv{wish.version}' must"
+                " match.",
+                "publicIPAddress",
+            )
         primary = properties.flag("primary", default=False)
         if wish.block and (primary or links):
             what = "be primary" if primary else f"have {next(iter(links))}"

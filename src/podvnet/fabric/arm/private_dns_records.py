@@ -35,6 +35,8 @@ _SOA: dict[str, str | int] = {
     "minimumTtl": 10,
 }
 _SOA_TTL = 3600
+_CREATED = "created by private endpoint "
+"""What the ``creator`` of a record set that a private endpoint's zone group wrote begins with, in its metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,17 @@ def registered_set(zone: ResourceId, host: str, addresses: Iterable[str], ttl: i
 def is_registered(record_set: Document) -> bool:
     """Tell whether a settled record set is that of a registered VM."""
     return bool(record_set["properties"]["isAutoRegistered"])
+
+
+def endpoint_set(zone: ResourceId, host: str, addresses: Iterable[str], ttl: int, creator: str) -> Document:
+    """The record set of private endpoints; ``creator`` says which made it, and is not shown alone."""
+    records = [{"ipv4Address": each} for each in addresses]
+    return _document(zone, "A", host, {"ttl": ttl, "metadata": {"creator": _CREATED + creator}, "aRecords": records})
+
+
+def is_of_endpoint(record_set: Document) -> bool:
+    """Tell whether a settled record set is that of private endpoints."""
+    return str(record_set["properties"].get("metadata", {}).get("creator", "")).startswith(_CREATED)
 
 
 def record_set_of(document: Document) -> RecordSet:

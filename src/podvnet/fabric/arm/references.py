@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from podvnet.fabric.arm.backend_pool import member_name
 from podvnet.fabric.arm.internal_names import complete_dns_settings
 from podvnet.fabric.arm.private_dns_zones import complete_view
+from podvnet.fabric.arm.private_link import complete_links
 from podvnet.fabric.arm.service_addresses import live_states
 from podvnet.fabric.arm.virtual_network_peerings import live_view
 from podvnet.fabric.arm.world import (
+    ENDPOINT_POLICIES,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
     NETWORK_INTERFACES,
@@ -48,7 +50,11 @@ _BACK: dict[str, tuple[_Back, ...]] = {
     ),
     ROUTE_TABLES: (_Back("subnets", ("subnets",)),),
     NAT_GATEWAYS: (_Back("subnets", ("subnets",)),),
-    SUBNETS: (_Back("ipConfigurations", ("ipConfigurations", "frontendIPConfigurations")),),
+    SUBNETS: (
+        _Back("ipConfigurations", ("ipConfigurations", "frontendIPConfigurations")),
+        _Back("privateEndpoints", ("privateEndpoints",)),
+    ),
+    ENDPOINT_POLICIES: (_Back("subnets", ("subnets",)),),
     PUBLIC_ADDRESSES: (
         _Back("ipConfiguration", ("ipConfigurations", "frontendIPConfigurations"), many=False),
         _Back("natGateway", ("natGateways",), many=False),
@@ -98,6 +104,7 @@ def _view(document: Document, world: World) -> tuple[Document, str]:
     if document["type"] == PRIVATE_ZONES:
         complete_view(found)
     live_states(found, world)
+    complete_links(found, world)
     return found, f'W/"{_digest(found)}"'
 
 

@@ -11,7 +11,15 @@ from ipaddress import ip_network
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker
 from podvnet.fabric.arm.resource_type import check_name
-from podvnet.fabric.arm.world import NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, Document, World
+from podvnet.fabric.arm.world import (
+    ENDPOINT_POLICIES,
+    NAT_GATEWAYS,
+    ROUTE_TABLES,
+    SECURITY_GROUPS,
+    SUBNETS,
+    Document,
+    World,
+)
 from podvnet.model import limits
 from podvnet.model.address import Prefix
 from podvnet.model.resource_id import ResourceId, parse
@@ -45,11 +53,10 @@ def settle_subnet(
     check_name(name, str(resource))
     fields.allow("id", "type", "etag")
     properties = fields.fields("properties")
-    properties.allow("provisioningState", "ipConfigurations", "purpose")
+    properties.allow("provisioningState", "ipConfigurations", "privateEndpoints", "purpose")
     properties.refuse_unsupported(
-        "serviceEndpointPolicies", "ipAllocations", "applicationGatewayIPConfigurations", "privateEndpoints",
-        "ipConfigurationProfiles", "resourceNavigationLinks", "serviceAssociationLinks", "ipamPoolPrefixAllocations",
-        "serviceGateway",
+        "ipAllocations", "applicationGatewayIPConfigurations", "ipConfigurationProfiles", "resourceNavigationLinks",
+        "serviceAssociationLinks", "ipamPoolPrefixAllocations", "serviceGateway",
     )  # fmt: skip
     properties.only("sharingScope")
     prefixes = _prefixes(network, name, properties, space)
@@ -80,6 +87,10 @@ def settle_subnet(
     endpoints = _service_endpoints(properties)
     if endpoints:
         settled["serviceEndpoints"] = endpoints
+    policies = linker.each(properties, "serviceEndpointPolicies", ENDPOINT_POLICIES)
+    if policies:
+        _check_policies(properties, policies, endpoints)
+        settled["serviceEndpointPolicies"] = [{"id": each["id"]} for each in policies]
     properties.refuse_unread()
     fields.refuse_unread()
     return {"name": name, "id": str(resource), "type": SUBNETS, "properties": settled}
@@ -170,6 +181,20 @@ def _delegations(subnet: ResourceId, properties: Fields) -> list[Document]:
     if len(set(names)) < len(names):
         raise properties.error("InvalidRequestFormat", "two have one name", "delegations")
     return found
+
+
+def _check_policies(properties: Fields, policies: list[Document], endpoints: list[Document]) -> None:
+    """A policy is about what goes by a service endpoint, so the subnet must have that of each service it names."""
+    has = {each["service"].removesuffix(".Global") for each in endpoints}
+    for policy in policies:
+        for each in policy["properties"]["serviceEndpointPolicyDefinitions"]:
+            service = each["properties"]["service"]
+            if service not in has:
+                raise properties.error(
+                    "InvalidRequestFormat",
+                    f"{policy['id']} is about {service}, and the subnet has no service endpoint for it",
+                    "serviceEndpointPolicies",
+                )
 
 
 def _service_endpoints(properties: Fields) -> list[Document]:

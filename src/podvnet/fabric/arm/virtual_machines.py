@@ -13,6 +13,7 @@ from podvnet.fabric.arm.linked import Linker
 from podvnet.fabric.arm.machine_identity import identities_of, settle_identity
 from podvnet.fabric.arm.network_interfaces import attach, detach
 from podvnet.fabric.arm.network_interfaces import intent_of as nic_intent_of
+from podvnet.fabric.arm.private_endpoint_nics import endpoint_of
 from podvnet.fabric.arm.public_ip_prefixes import zones_of
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import (
@@ -80,6 +81,9 @@ class VirtualMachines:
         option = properties.choice("deleteOption", "Detach", "Delete", "Detach")
         properties.refuse_unread()
         found = linker.named(fields, NETWORK_INTERFACES)
+        if endpoint_of(found):
+            what = f"Network Interface {found['id']} is used by existing resource {endpoint_of(found)}"
+            raise fields.error("NicInUse", what, "id")
         user = world.machine_of(parse(found["id"]), but=machine)
         if user:
             raise fields.error("NicInUse", f"Network Interface {found['id']} is used by existing VM {user['id']}", "id")

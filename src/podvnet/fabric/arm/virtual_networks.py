@@ -183,6 +183,9 @@ def intent_of(document: Document) -> VirtualNetwork:
                 linked(each["properties"], "routeTable"),
                 tuple(endpoint["service"] for endpoint in each["properties"].get("serviceEndpoints", [])),
                 linked(each["properties"], "natGateway"),
+                tuple(parse(policy["id"]) for policy in each["properties"].get("serviceEndpointPolicies", [])),
+                each["properties"]["privateEndpointNetworkPolicies"] in {"Enabled", "NetworkSecurityGroupEnabled"},
+                each["properties"]["privateEndpointNetworkPolicies"] in {"Enabled", "RouteTableEnabled"},
             )
             for each in properties["subnets"]
         ),

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from podvnet.model.address import Address
@@ -29,6 +29,8 @@ PUBLIC_PREFIXES = "Microsoft.Network/publicIPPrefixes"
 PUBLIC_ADDRESSES = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAYS = "Microsoft.Network/natGateways"
 LOAD_BALANCERS = "Microsoft.Network/loadBalancers"
+PRIVATE_ENDPOINTS = "Microsoft.Network/privateEndpoints"
+ENDPOINT_POLICIES = "Microsoft.Network/serviceEndpointPolicies"
 PRIVATE_ZONES = "Microsoft.Network/privateDnsZones"
 NETWORK_WATCHERS = "Microsoft.Network/networkWatchers"
 VIRTUAL_MACHINES = "Microsoft.Compute/virtualMachines"
@@ -41,7 +43,9 @@ SERVICE_TAGS = "Podvnet.Fabric/serviceTags"
 OUTBOUND_POOL = IPv4Network("203.0.113.0/24")
 """Public addresses of default outbound access. Source: RFC 5737, a block that no real host has."""
 PUBLIC_POOL = IPv4Network("192.0.2.0/24")
-"""Public addresses and prefixes of the fabric unless a setting says otherwise. Source: RFC 5737."""
+"""Public addresses and prefixes of the fabric. Source: RFC 5737."""
+PUBLIC_POOL6 = IPv6Network("2001:db8:192:2::/116")
+"""Those of IPv6, more than a region's limit of public addresses. Source: RFC 3849, a block that no real host has."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class World:
     """Documents by id key, who holds which private address, and who refers to what.
 
     Attributes:
-        public_pool: where public addresses and prefixes are taken from.
+        public_pool, public_pool6: where public addresses and prefixes are taken from.
     """
 
     documents: dict[str, Document] = field(default_factory=dict)
@@ -58,6 +62,7 @@ class World:
     referrers: dict[str, dict[str, str]] = field(default_factory=dict)
     """By id key of a resource or sub-resource: whatever names it by ``{"id": …}``, its key to its id."""
     public_pool: IPv4Network = PUBLIC_POOL
+    public_pool6: IPv6Network = PUBLIC_POOL6
     lowest: dict[str, dict[str, int]] = field(default_factory=dict, compare=False)
     """By subnet id key and prefix: an address below which none is free. A hint that saves a search."""
 
@@ -68,6 +73,7 @@ class World:
             {subnet: dict(held) for subnet, held in self.holders.items()},
             {target: dict(found) for target, found in self.referrers.items()},
             self.public_pool,
+            self.public_pool6,
             {subnet: dict(hints) for subnet, hints in self.lowest.items()},
         )
 
@@ -174,8 +180,13 @@ def _address(text: str) -> Address:
 def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
     """The private addresses that a document holds: subnet id key, address, id of the holder."""
     properties = document["properties"]
+    if document["type"] == PRIVATE_ENDPOINTS:
+        own = document["_fabric"]
+        yield properties["subnet"]["id"].lower(), _address(own["address"]), own["holder"]
+        return
     if document["type"] == NETWORK_INTERFACES:
-        holders = properties["ipConfigurations"]
+        # That of a private endpoint shows what the endpoint holds.
+        holders = [] if "privateEndpoint" in properties else properties["ipConfigurations"]
     elif document["type"] == LOAD_BALANCERS:
         holders = [each for each in properties["frontendIPConfigurations"] if "subnet" in each["properties"]]
     else:

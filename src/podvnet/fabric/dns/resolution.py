@@ -1,19 +1,22 @@
 """What a question is answered, as far as that can be told without asking anybody.
 
 Pure. Private zones go first, that of Azure's own names for a virtual network among them; then the reverse names of
-private addresses, then the fabric's public names; all else is for public DNS. A name that a zone has not is not there,
+private addresses, then the fabric's public names, of which those of services with private endpoints are aliases; all
+else is for public DNS. A name that a zone has not is not there,
 unless the link says otherwise. Sources: Azure documents "Fallback to internet for Azure Private DNS zones", "What is IP
 address 168.63.129.16?", "Name resolution for resources in Azure virtual networks".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from podvnet.fabric.arm.private_dns_links import REGISTERED_TTL
 from podvnet.fabric.dns.public_names import PUBLIC_TTL
 from podvnet.fabric.dns.view import View
 from podvnet.fabric.dns.zone import Node, Zone
+from podvnet.model.address import Address
 from podvnet.model.dns import RecordSet
 
 ANY = "ANY"
@@ -70,11 +73,10 @@ def _step(view: View, name: str, kind: str) -> Resolution:
     hosts = view.hosts_at(name)
     if hosts is not None:
         return _of_reverse(name, hosts, kind)
+    if name in view.aliases:
+        return Resolution(answers=((name, RecordSet("", "CNAME", PUBLIC_TTL, (f"{view.aliases[name]}.",))),))
     if name in view.public:
-        kinds = {4: "A", 6: "AAAA"}
-        data = tuple(str(each) for each in view.public[name] if kind in {kinds[each.version], ANY})
-        # All that the fabric gives out in public is IPv4.
-        return Resolution(answers=((name, RecordSet("", "A", PUBLIC_TTL, data)),) if data else ())
+        return Resolution(answers=tuple((name, each) for each in _public_sets(view.public[name], kind)))
     return Resolution(forward=name)
 
 
@@ -85,6 +87,14 @@ def _of_node(zone: Zone, name: str, node: Node, kind: str) -> Resolution:
     if chosen:
         return Resolution(answers=chosen)
     return Resolution(authority=(zone.name, zone.authority))
+
+
+def _public_sets(addresses: tuple[Address, ...], kind: str) -> Iterator[RecordSet]:
+    """The addresses of a public name, a set for each IP version that is asked for."""
+    for version, own in ((4, "A"), (6, "AAAA")):
+        data = tuple(str(each) for each in addresses if each.version == version)
+        if data and kind in {own, ANY}:
+            yield RecordSet("", own, PUBLIC_TTL, data)
 
 
 def _of_reverse(name: str, hosts: list[str], kind: str) -> Resolution:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from podvnet.fabric.arm.private_dns_links import REGISTERED_TTL
 from podvnet.fabric.arm.private_dns_records import LABEL
-from podvnet.fabric.dns.public_names import public_names
+from podvnet.fabric.dns.public_names import public_aliases, public_names
 from podvnet.fabric.dns.zone import Zone
 from podvnet.model.address import Address
 from podvnet.model.dns import PrivateZone, RecordSet
@@ -30,17 +30,21 @@ class View:
         intent: everything there is.
         network: the virtual network.
         indexed: gives a private zone by names, as a link with or without redirection shows it.
-        public: the fabric's own public names.
+        public: the fabric's own public names, and what some of them are aliases of.
 
     Attributes:
         owners: by address, the id key of the VM that sends from it.
     """
 
     def __init__(
-        self, intent: Intent, network: VirtualNetwork, indexed: Indexed, public: Mapping[str, tuple[Address, ...]]
+        self,
+        intent: Intent,
+        network: VirtualNetwork,
+        indexed: Indexed,
+        public: tuple[Mapping[str, tuple[Address, ...]], Mapping[str, str]],
     ) -> None:
         self._network = network
-        self.public = public
+        self.public, self.aliases = public
         self.owners: dict[str, str] = {}
         self._zones: dict[str, Zone] = {}
         self._zones[_INTERNAL] = Zone(_INTERNAL, ())
@@ -98,13 +102,14 @@ class Views:
         self._of: Intent | None = None
         self._views: dict[str, View] = {}
         self._zones: dict[tuple[int, bool], tuple[PrivateZone, Zone]] = {}
-        self._public: Mapping[str, tuple[Address, ...]] = {}
+        self._public: tuple[Mapping[str, tuple[Address, ...]], Mapping[str, str]] = ({}, {})
 
     def find(self, network: str) -> View | None:
         """The view of the virtual network with an id key; None when it is gone."""
         intent = self._intent()
         if intent is not self._of:
-            self._of, self._views, self._public = intent, {}, public_names(intent)
+            self._of, self._views = intent, {}
+            self._public = public_names(intent), public_aliases(intent)
             known = {id(zone) for zone in intent.private_zones.values()}
             self._zones = {key: kept for key, kept in self._zones.items() if key[0] in known}
         if network not in self._views:
