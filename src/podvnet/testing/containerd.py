@@ -77,8 +77,8 @@ class Containerd:
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Signal it and wait for its end. Its shims and their containers go on."""
-        self._hang_up()
         self._daemon.end(how)
+        self._hang_up()
 
     def _hang_up(self) -> None:
         if self._channel is not None:
@@ -114,22 +114,12 @@ class Containerd:
         host_network: bool = False,
     ) -> Container:
         """Run a pod with one container, as kubelet does: three calls."""
-        config = cri.PodSandboxConfig(
-            metadata=cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default"),
-            hostname="" if host_network else name,
-            dns_config=dns,
-            port_mappings=[cri.PortMapping(host_port=host, container_port=inner) for host, inner in ports],
-            annotations=annotations or {},
-            linux=cri.LinuxPodSandboxConfig(
-                cgroup_parent="/kubepods",
-                security_context=cri.LinuxSandboxSecurityContext(
-                    namespace_options=cri.NamespaceOption(
-                        network=cri.NamespaceMode.NODE if host_network else cri.NamespaceMode.POD,
-                        pid=cri.NamespaceMode.CONTAINER,
-                    )
-                ),
-            ),
-        )
+        config = _configuration(name, cri.NamespaceMode.NODE if host_network else cri.NamespaceMode.POD)
+        config.hostname = "" if host_network else name
+        if dns is not None:
+            config.dns_config.CopyFrom(dns)
+        config.port_mappings.extend(cri.PortMapping(host_port=host, container_port=inner) for host, inner in ports)
+        config.annotations.update(annotations or {})
         runtime = self.runtime()
         request = cri.RunPodSandboxRequest(config=config)
         pod = runtime.RunPodSandbox(request, timeout=_DEADLINE).pod_sandbox_id
@@ -144,8 +134,7 @@ class Containerd:
         runtime = self.runtime()
         runtime.StopContainer(cri.StopContainerRequest(container_id=container, timeout=0), timeout=_DEADLINE)
         runtime.RemoveContainer(cri.RemoveContainerRequest(container_id=container), timeout=_DEADLINE)
-        metadata = cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default")
-        self._start_container(name, cri.PodSandboxConfig(metadata=metadata), SERVER)
+        self._start_container(name, _configuration(name, cri.NamespaceMode.POD), SERVER)
 
     def _start_container(self, name: str, pod_config: cri.PodSandboxConfig, command: Sequence[str]) -> None:
         pod, _ = self._pods[name]
@@ -192,12 +181,16 @@ class Containerd:
         output: bytes = answer.stdout
         return output.decode()
 
+    def stop(self, name: str) -> None:
+        """Stop a pod, which takes it off the network. kubelet removes it some time later."""
+        request = cri.StopPodSandboxRequest(pod_sandbox_id=self._pods[name][0])
+        self.runtime().StopPodSandbox(request, timeout=_DEADLINE)
+
     def remove(self, name: str) -> None:
-        """Stop a pod and remove it, as kubelet does."""
-        pod, _ = self._pods[name]
-        runtime = self.runtime()
-        runtime.StopPodSandbox(cri.StopPodSandboxRequest(pod_sandbox_id=pod), timeout=_DEADLINE)
-        runtime.RemovePodSandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod), timeout=_DEADLINE)
+        """Stop a pod and remove it."""
+        self.stop(name)
+        request = cri.RemovePodSandboxRequest(pod_sandbox_id=self._pods[name][0])
+        self.runtime().RemovePodSandbox(request, timeout=_DEADLINE)
         with self._lock:
             del self._pods[name]
 
@@ -220,3 +213,15 @@ class Containerd:
         answer = self.runtime().Status(cri.StatusRequest(), timeout=_DEADLINE)
         condition = next(each for each in answer.status.conditions if each.type == "NetworkReady")
         return condition.status, condition.message
+
+
+def _configuration(name: str, network: cri.NamespaceMode.ValueType) -> cri.PodSandboxConfig:
+    """What kubelet says of a pod in every call that is about it."""
+    namespaces = cri.NamespaceOption(network=network, pid=cri.NamespaceMode.CONTAINER)
+    return cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default"),
+        linux=cri.LinuxPodSandboxConfig(
+            cgroup_parent="/kubepods",
+            security_context=cri.LinuxSandboxSecurityContext(namespace_options=namespaces),
+        ),
+    )

@@ -48,7 +48,7 @@ class Crossing:
         self._public = PublicSide(intent)
         self._passages: dict[int, Passage] = {}
         self._asked: dict[Flow, Passage] = {}
-        self._claimed: set[tuple[int, frozenset[tuple[Address, int]]]] = set()
+        self._claimed: set[tuple[str, int, frozenset[tuple[Address, int]]]] = set()
         self._nics = {nic.id.name: nic for nic in intent.nics.values()}
         self._ends = {
             nic.name: (names.machine_namespace(machine.id), f"eth{position}")
@@ -89,9 +89,12 @@ class Crossing:
         is_open = trace.way_out is not None and not trace.way_out.keeps_port(flow)
         if is_open and trace.verdict is not Verdict.LEFT_TO_INTERNET:
             return None
-        wanted = {_connection(each) for each in (flow, outside, trace.arrival)}
+        begin = self._nics[sending.port].virtual_network.key if sending.port != INTERNET_SENDER else INTERNET
+        end = self._intent.nics[trace.nics[-1].key].virtual_network.key if trace.nics else begin
+        known = ((begin, flow), (INTERNET if trace.way_out else begin, outside), (end, trace.arrival))
+        wanted = {(where, *_connection(each)) for where, each in known}
         # What has one end twice, from an address to itself without ports, is no flow.
-        if wanted & self._claimed or any(len(ends) == 1 for _, ends in wanted):
+        if wanted & self._claimed or any(len(ends) == 1 for *_, ends in wanted):
             return None
         self._claimed |= wanted
         return Passage(number, sending.port, trace, Expectation(trace))

@@ -160,7 +160,8 @@ class _Balancer:
         self._draw = draw
         self._name = name
         self._network = network
-        # A floating address is for one address of a NIC: it could not be told who answers.
+        # A floating address is for one address of a NIC: it could not be told who answers. An appliance here has no
+        # such address, and would send on what is for it.
         self._floats = draw(st.booleans())
         self._fours = self._members(interfaces, 4)
         self._sixes = self._members(interfaces, 6)
@@ -169,10 +170,11 @@ class _Balancer:
 
     def _members(self, interfaces: Sequence[Document], version: int) -> list[Document]:
         """The ip-configurations that may be members: all of them, or one a NIC."""
-        found = [list(_configurations([nic], version, self._network.name)) for nic in interfaces]
-        if self._floats:
-            return [one(self._draw, *each) for each in found if each]
-        return [configuration for each in found for configuration in each]
+        if not self._floats:
+            return list(_configurations(interfaces, version, self._network.name))
+        plain = [nic for nic in interfaces if not nic["properties"]["enableIPForwarding"]]
+        found = [list(_configurations([nic], version, self._network.name)) for nic in plain]
+        return [one(self._draw, *each) for each in found if each]
 
     def public_frontends(self, made: Balancing) -> list[Document]:
         """One or two addresses, or a prefix."""
@@ -251,12 +253,13 @@ class _Balancer:
 
     def nat_rules(self) -> list[Document]:
         """One to an ip-configuration, and one of a range of ports to the pool of NICs."""
-        found = []
-        if self._fours and self._draw(st.booleans()):
+        found: list[Document] = []
+        single = self._draw(st.booleans())
+        if self._fours and single:
             target = one(self._draw, *self._fours)
             target.setdefault("loadBalancerInboundNatRules", []).append(self._part("inboundNatRules", "single"))
             found.append(self._nat_rule("single", 8080 if self._name == "inner" else 32526, {}))
-        if one(self._draw, True, False):
+        if self._draw(st.booleans()):
             pool = self._part("backendAddressPools", "nics")
             several = {"frontendPortRangeStart": 33000, "frontendPortRangeEnd": 33099, "backendAddressPool": pool}
             found.append(self._nat_rule("several", 0, several))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from podvnet.linux import namespace
+from podvnet.runtime.probe import family_of
+from podvnet.testing.cni import eventually
 from podvnet.testing.lab import Lab
 
 IMAGE = "docker.io/library/busybox:latest"
 """Like the one a reader of the quick starts pulls; here it is made from Debian's busybox-static."""
 SERVER = ("httpd", "-f", "-p", "80", "-h", "/www")
-"""A container that answers at ``/cgi-bin/whoami`` with the address its caller has."""
+"""A container that answers at ``/cgi-bin/whoami`` with its host name and, in the last line, its caller's address."""
 _SECONDS = 30.0
 
 
@@ -131,10 +135,50 @@ class Daemon:
 
 
 def whoami(engine: Engine, name: str, address: str, port: int = 80) -> str:
-    """Which address a server of ours sees when a container calls it; empty when it is not reached."""
+    """Which address a server of ours sees when a container calls it; empty when it is not reached.
+
+    A server that has just been started may refuse at first: it is asked again, for two seconds.
+    """
     host = f"[{address}]" if ":" in address else address
-    ask = f"printf 'GET /cgi-bin/whoami HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n' | nc -w 2 {address} {port} | tail -n1"
-    return seen(engine.execute(name, "sh", "-c", ask))
+    ask = f"printf 'GET /cgi-bin/whoami HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n' | nc -w 2 {address} {port} 2>&1"
+    said = ""
+
+    def answered() -> bool:
+        nonlocal said
+        said = engine.execute(name, "sh", "-c", f"{ask} | tail -n1")
+        return not said.startswith("nc:")
+
+    eventually(lambda: answered() or "refused" not in said, 2.0)
+    return "" if said.startswith("nc:") else seen(said)
+
+
+def answers(descriptor: int, address: str, port: int, calls: int, source: str = "") -> set[tuple[str, str]]:
+    """Who answers calls from a namespace, by host name, and which address they see.
+
+    Args:
+        descriptor: the namespace of the caller.
+        address: what is called.
+        port: of the address.
+        calls: how many, one after another, each from a port of its own.
+        source: the caller's address, where it has several.
+
+    Raises:
+        OSError: a call is not answered.
+    """
+    host = f"[{address}]" if ":" in address else address
+    found = set()
+    for _ in range(calls):
+        with namespace.entered(descriptor):
+            caller = socket.socket(family_of(address), socket.SOCK_STREAM)
+        with caller, caller.makefile("r", encoding="ascii") as answer:
+            caller.settimeout(2.0)
+            if source:
+                caller.bind((source, 0))
+            caller.connect((address, port))
+            caller.sendall(f"GET /cgi-bin/whoami HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            *_, name, saw = answer.read().splitlines()
+        found.add((name, seen(saw)))
+    return found
 
 
 def seen(answer: str) -> str:

@@ -43,7 +43,7 @@ def busybox(name: str, target: Path) -> None:
         "etc/group": (b"root:x:0:\n", 0o644),
         "www/index.html": (b"hello from the container\n", 0o644),
         "www/cgi-bin/whoami": (
-            b'#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n%s\\n" "$REMOTE_ADDR"\n',
+            b'#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n%s\\n%s\\n" "$(hostname)" "$REMOTE_ADDR"\n',
             0o755,
         ),
     }

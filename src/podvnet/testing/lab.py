@@ -172,9 +172,14 @@ class Lab:
 
 
 @contextmanager
-def laboratory(file: Path) -> Iterator[Lab]:
-    """Bring a file up for the block and take it down after; nothing may be left then."""
-    podvnet("up", str(file))
+def laboratory(file: Path, *options: str) -> Iterator[Lab]:
+    """Bring a file up for the block and take it down after; nothing may be left then.
+
+    Args:
+        file: the resources.
+        *options: of ``podvnet up``; ``--no-agents`` for VMs without pods, which are there sooner.
+    """
+    podvnet("up", str(file), *options)
     with probe.WhoAmI() as servers:
         lab = Lab(servers)
         try:

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from podvnet.linux import mount_namespace
 from podvnet.testing import image
 from podvnet.testing.engine import IMAGE, SERVER, Container, EngineError
 from podvnet.testing.lab import Lab
@@ -46,10 +48,11 @@ class Podman:
                 self.podman("load", "-i", str(archive))
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End what watches over its containers."""
-        for each in self.containers():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(each["State"]["ConmonPid"]), how)
+        """End every podman that is at work, and what watches over its containers."""
+        for process in mount_namespace.processes(self.lab.pin(self.vm)):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if Path(f"/proc/{process}/comm").read_text(encoding="ascii").strip() in {"podman", "conmon"}:
+                    os.kill(process, how)
 
     def podman(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Call podman."""
@@ -77,11 +80,6 @@ class Podman:
     def document(self, name: str) -> Any:
         """All of ``podman inspect``."""
         return json.loads(self.podman("container", "inspect", name).stdout)[0]
-
-    def containers(self) -> list[Any]:
-        """``podman inspect`` of all containers."""
-        names = self.podman("ps", "--all", "--quiet", "--no-trunc").stdout.split()
-        return [self.document(name) for name in names]
 
     def execute(self, name: str, *command: str) -> str:
         """Run a program in a container; its output."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from podvnet.testing.cni import ExpectationError, Runtime, eventually
@@ -15,6 +20,11 @@ from podvnet.testing.stage import Stage
 VMS = ("vm1", "vm2")
 OPTIONS = ("--plugins-from", "/usr/lib/cni", "--docker")
 """Of ``podvnet install``, as the quick starts have them on Debian."""
+_DOCKER = Path("/var/lib/podvnet/docker.db")
+_PODMANS_OWN = "/var/lib/containers/storage/overlay"
+"""podman mounts its store onto itself, and keeps it so for as long as it likes."""
+_CHANGING = frozenset({"handle", "counter", "packets", "bytes", "expires"})
+"""What a rule, chain, set or element has besides what it is: numbers that the kernel gives, and what it has counted."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +64,20 @@ class Site:
 
 
 def state(lab: Lab, vm: str) -> frozenset[str]:
-    """All that containers leave traces in on a VM: addresses, namespaces, links, routes, neighbours, rules."""
+    """All that containers leave traces in on a VM, a text a fact.
+
+    Addresses and attachments, namespaces, links, routes, neighbours; every chain, rule and set of every table; mounts
+    and control groups; what the agent keeps for Docker, and the sockets it has.
+    """
     with closing(Runtime(lab, vm)) as runtime:
-        rules = [
-            entry["rule"]
-            for entry in json.loads(runtime.run("nft", "-j", "list", "ruleset"))["nftables"][1:]
-            if "rule" in entry and entry["rule"]["table"] != "podvnet"
-        ]
-        texts = [f"{each['family']} {each['table']} {each['chain']} {counterless(each['expr'])}" for each in rules]
-        groups = runtime.run("find", "/sys/fs/cgroup", "-type", "d", "-path", "*kube*/*").split()
-        return runtime.state() | {f"rule {each}" for each in texts} | {f"control group {each}" for each in groups}
+        facts = (
+            *(f"mount {each}" for each in _mounts(runtime)),
+            *(f"control group {each}" for each in runtime.do(lambda: _control_groups("/sys/fs/cgroup"))),
+            *(f"Docker's {each}" for each in runtime.do(lambda: _rows(_DOCKER))),
+            *(f"firewall {each}" for each in _firewall(runtime)),
+            *(f"socket {each}" for each in _sockets(runtime.agent_process())),
+        )
+        return runtime.state() | _numbered(facts)
 
 
 def settled(lab: Lab, vm: str, engine: Engine) -> frozenset[str]:
@@ -75,6 +89,86 @@ def settled(lab: Lab, vm: str, engine: Engine) -> frozenset[str]:
     return state(lab, vm)
 
 
-def counterless(expressions: list[dict[str, Any]]) -> str:
-    """A rule without what it has counted."""
-    return json.dumps([each for each in expressions if "counter" not in each])
+def _numbered(facts: Iterable[str]) -> frozenset[str]:
+    """Facts of which several can be equal: the second of them is another fact."""
+    return frozenset(
+        fact if number == 1 else f"{fact} ({number})"
+        for fact, count in Counter(facts).items()
+        for number in range(1, count + 1)
+    )
+
+
+def _mounts(runtime: Runtime) -> Iterator[str]:
+    """What is mounted where in the VM: file systems, and the namespaces in /run/docker/netns.
+
+    Docker removes the files there only once a minute.
+    """
+    for line in runtime.run("cat", "/proc/self/mountinfo").splitlines():
+        front, _, back = line.partition(" - ")
+        target = front.split()[4]
+        if target != _PODMANS_OWN:
+            yield f"{target} of {back.split()[0]}"
+
+
+def _control_groups(top: str) -> list[str]:
+    """The control groups in the VM's part, by path.
+
+    Those that podman keeps do not count: one for every conmon, and empty ones of pods and of containers whose conmon
+    was killed.
+    """
+    groups = [Path(directory) for directory, _, _ in os.walk(top)]
+    return [str(each) for each in groups if each.parent.name != "libpod_parent" or _holds_a_container(each)]
+
+
+def _holds_a_container(group: Path) -> bool:
+    try:
+        return group.name != "conmon" and (group / "cgroup.procs").read_text(encoding="ascii") != ""
+    except FileNotFoundError:
+        return False  # it went meanwhile
+
+
+def _rows(database: Path) -> list[str]:
+    """Every row of every table of a database, if there is one."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+        tables = [name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [f"{name} {row}" for name in tables for row in opened.execute(f"SELECT * FROM {name}")]  # noqa: S608 - the names are its own
+
+
+def _firewall(runtime: Runtime) -> Iterator[str]:
+    """Chains, rules, sets with their elements, an object of nftables each. A table by itself does nothing."""
+    for entry in json.loads(runtime.run("nft", "-j", "list", "ruleset"))["nftables"][1:]:
+        ((kind, item),) = entry.items()
+        if (kind, item.get("table"), item.get("name")) == ("set", "podvnet", "network4"):
+            item.pop("elem", None)  # what the platform says of the network, not what containers do
+        if kind != "table":
+            yield f"{kind} {json.dumps(_lasting(item), sort_keys=True)}"
+
+
+def _lasting(value: Any) -> Any:
+    """An object of nftables without what changes by itself. Elements of a set have no order."""
+    if isinstance(value, dict):
+        kept = {name: _lasting(each) for name, each in value.items() if name not in _CHANGING}
+        if isinstance(kept.get("elem"), list):
+            kept["elem"].sort(key=json.dumps)
+        return kept
+    return [_lasting(each) for each in value] if isinstance(value, list) else value
+
+
+def _sockets(process: int) -> Iterator[str]:
+    """The sockets of a process: those of Unix that listen, by path, and all others, by protocol."""
+    listening = {}
+    for line in Path(f"/proc/{process}/net/unix").read_text(encoding="utf-8").splitlines()[1:]:
+        _, _, _, flags, _, _, inode, *path = line.split()
+        if int(flags, 16) & 0x10000:
+            listening[f"socket:[{inode}]"] = " ".join(path)
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            target = str(each.readlink())
+            if target.startswith("socket:"):
+                protocol = os.getxattr(each, "system.sockprotoname").decode().strip("\0")
+                if not protocol.startswith("UNIX") or target in listening:
+                    yield f"{protocol} {listening.get(target, '')}".strip()
+        except FileNotFoundError:
+            continue  # closed since

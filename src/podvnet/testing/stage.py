@@ -96,9 +96,9 @@ class Stage:
 
 
 @contextmanager
-def stage(file: Path) -> Iterator[Stage]:
-    """Bring a file up for the block."""
-    with laboratory(file) as lab:
+def stage(file: Path, *options: str) -> Iterator[Stage]:
+    """Bring a file up for the block; see :func:`podvnet.testing.lab.laboratory`."""
+    with laboratory(file, *options) as lab:
         yield Stage(lab, file)
 
 

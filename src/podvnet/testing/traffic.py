@@ -75,15 +75,17 @@ class Watch:
 
     Args:
         networks: the open namespaces of the virtual networks on the way.
+        but: whose drops are of no interest, such as a rule's that others meet all the time.
     """
 
-    def __init__(self, networks: Iterable[int]) -> None:
+    def __init__(self, networks: Iterable[int], but: Iterable[str] = ()) -> None:
         self._networks = tuple(networks)
+        self._but = frozenset(but)
         self._before = drops(self._networks)
 
     def culprits(self) -> str:
         """What has dropped since, in alphabetical order; empty when nothing has."""
-        return ", ".join(sorted(drops(self._networks) - self._before))
+        return ", ".join(sorted((drops(self._networks) - self._before).keys() - self._but))
 
     def until(self, *sockets: socket.socket, writable: bool = False, seconds: float = _LONGEST) -> str:
         """Wait until one of the sockets is ready, or something is dropped, or nothing at all has come of it.
@@ -213,7 +215,7 @@ def _echo(caller: Place, called: Place, version: int, watch: Watch) -> str:
     with opened(caller, version, socket.SOCK_RAW, protocol=protocol) as near:
         body = bytes([request_type, 0, 0, 0]) + token
         # Of ICMPv6 the kernel makes the checksum.
-        near.sendto(_checksummed(body) if version == 4 else body, (called.addresses[version], 0))
+        near.sendto(checksummed(body) if version == 4 else body, (called.addresses[version], 0))
         while (found := watch.until(near)) == PASSES:
             data = near.recv(2048)
             reply = data[(data[0] & 15) * 4 :] if version == 4 else data
@@ -233,7 +235,8 @@ def _bare(caller: Place, called: Place, version: int, watch: Watch, protocol: in
         return watch.until(far)
 
 
-def _checksummed(message: bytes) -> bytes:
+def checksummed(message: bytes) -> bytes:
+    """An ICMP message of IPv4 with its checksum in the place of the two bytes of zero."""
     total = sum(int.from_bytes(message[at : at + 2], "big") for at in range(0, len(message), 2))
     total = (total & 0xFFFF) + (total >> 16)
     total += total >> 16
