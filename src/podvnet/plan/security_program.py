@@ -69,8 +69,7 @@ def compile_group(group: SecurityGroup, virtual_network: tuple[Prefix, ...], *, 
     """
 
     def decide(rule: SecurityRule) -> str:
-        log = f"{log_statement(group.id, rule)} " if logged else ""
-        return f'counter {log}{"return" if rule.allow else "drop"} comment "{rule.name}"'
+        return _decision(rule, f"{log_statement(group.id, rule)} " if logged else "")
 
     platform = [
         " ".join(part for part in (source, _PLATFORM[each.destination.tag], _transport(each), decide(each)) if part)
@@ -94,11 +93,11 @@ def inbound_rules(group: SecurityGroup, virtual_network: tuple[Prefix, ...], ver
         virtual_network: what the tag VirtualNetwork means where it is used.
         version: 4 or 6.
     """
+    return tuple(_rules(group.towards(Direction.INBOUND), virtual_network, _decision, {0, version}))
 
-    def decide(rule: SecurityRule) -> str:
-        return f'counter {"return" if rule.allow else "drop"} comment "{rule.name}"'
 
-    return tuple(_rules(group.towards(Direction.INBOUND), virtual_network, decide, {0, version}))
+def _decision(rule: SecurityRule, log: str = "") -> str:
+    return f'counter {log}{"return" if rule.allow else "drop"} comment "{rule.name}"'
 
 
 def members_set(group: ResourceId, version: int) -> str:

@@ -157,6 +157,10 @@ class Crossing:
             return [passage.port] if self._owns_source(passage) else []
         if trace.verdict is not Verdict.DELIVERED:
             return []
+        checks = {hop.check for hop in trace.hops}
+        if {Check.APPLIANCE, Check.BACKEND} <= checks:
+            # A member's answer by way of an appliance is not known as one of the frontend's flow.
+            return []
         receiver = self._intent.nics[trace.nics[-1].key]
         back = self._unfiltered.evaluate(_from(receiver, reversed_flow(trace.arrival)), receiver)
         if passage.port == INTERNET_SENDER:
