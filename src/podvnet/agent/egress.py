@@ -1,4 +1,7 @@
-"""The VM's tables: written when they are not there, and told which destinations see a pod's own address."""
+"""The VM's tables: written when they are not there, and told who sees a pod's own address.
+
+That are destinations, and for a pod with a public address of its own all of them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from ipaddress import ip_network
 from podvnet.agent.ledger import Ledger
 from podvnet.linux import namespace, ruleset
 from podvnet.linux.executor import Executor
-from podvnet.model.address import Prefix
+from podvnet.model.address import Address, Prefix
 from podvnet.model.attachment import Node
 from podvnet.model.kernel import Step
 from podvnet.plan.attachment_program import HOST
-from podvnet.plan.node_ruleset import TABLE, network_elements, node_ruleset, untranslated
+from podvnet.plan.node_ruleset import TABLE, network_elements, node_ruleset, public_elements, untranslated
 
 
 class Egress:
@@ -32,6 +35,7 @@ class Egress:
         self._pods_may_ask_platform = pods_may_ask_platform
         self._enforce_groups = enforce_groups
         self._written: frozenset[Prefix] | None = None
+        self._public: frozenset[Address] | None = None
         self._known: dict[str, tuple[tuple[Prefix, ...], tuple[Prefix, ...], bool]] = {}
 
     def ensure(self, node: Node, bridge: str) -> bool:
@@ -46,9 +50,20 @@ class Egress:
         there = rules.marker in sets.counters("inet", TABLE)
         if not there:
             self._executor.apply((Step(True, HOST, rules),))
-        self._written = None
+        self._written = self._public = None
         self._translate(node)
         return not there
+
+    def expose(self, addresses: frozenset[Address]) -> None:
+        """Leave alone what these pods send, and no others: each has a public address of its own.
+
+        Raises:
+            RulesetError: the kernel refused.
+        """
+        if addresses != self._public:
+            with namespace.entered(self._executor.door(HOST).descriptor):
+                ruleset.run(public_elements(addresses))
+            self._public = addresses
 
     def follow(
         self, node: Node, network: str, prefixes: Iterable[Prefix], exceptions: Iterable[Prefix], *, bridged: bool

@@ -110,6 +110,13 @@ class PodGrants:
         waiting = filter(None, map(self._held, self._pending))
         return not any(each.settled and not self._addresses.is_listed(each.address) for each in waiting)
 
+    @property
+    def publics(self) -> frozenset[Address]:
+        """The addresses of pods that have a public address of their own."""
+        return frozenset(
+            each.address for each in self._store.grants.values() if each.holder and each.settled and each.ask.public
+        )
+
     # -- ADD and DEL
 
     def admit(

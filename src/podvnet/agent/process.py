@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,13 +146,12 @@ class Agent:
             enforcement=self._enforcement,
             grants=self._grants,
         )
-        settled = self._growth.consider if self._growth else _nothing_to_do
         queries = Queries(self._report, self._grants)
-        self._server = Server(settings.run / SOCKET, self._verbs, queries.answer, settled)
+        self._server = Server(settings.run / SOCKET, self._verbs, queries.answer, self._settled)
         self._docker: Driver | None = None
         self._docker_front: Front | None = None
         if settings.docker:
-            self._docker, self._docker_front = self._docker_served(settings.docker)
+            self._serve_docker(settings.docker)
         self._gate = ConflistGate(settings.conflist)
         self._inventory: Inventory | None = None
         self._lost: frozenset[Address] = frozenset()
@@ -266,6 +266,7 @@ class Agent:
             reconcile(self._ledger, self._wiring, node)
             if self._grants:
                 self._grants.stand(node.nic_mac, {row.attachment.key for row in self._ledger.rows()})
+            self._egress.expose(self._grants.publics if self._grants else frozenset())
             if self._docker:
                 self._docker.stand(node)
             if self._enforcement:
@@ -363,25 +364,40 @@ class Agent:
         manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
         return Enforcement(self._executor, self._ledger, GroupSource(manager).read, settings.groups_interval)
 
-    def _docker_served(self, socket_path: Path) -> tuple[Driver, Front]:
+    def _serve_docker(self, socket_path: Path) -> None:
+        """Make what serves Docker; when its file cannot be had, CNI is served all the same."""
         from podvnet.agent.docker import forwarding  # noqa: PLC0415 - who does not serve Docker need not pay for it
         from podvnet.agent.docker.driver import Driver  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.flows import Flows  # noqa: PLC0415 - the same
         from podvnet.agent.docker.front import Front  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.network_driver import Parts  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.living_addresses import living_addresses  # noqa: PLC0415 - the same
         from podvnet.agent.docker.networks import FILE, Networks  # noqa: PLC0415 - the same
+        from podvnet.agent.docker.parts import Parts  # noqa: PLC0415 - the same
 
-        parts = Parts(self._ledger, self._wiring, forwarding.admit)
-        driver = Driver(parts, Networks(self._settings.state / FILE), self._standing, self._settings.rest)
-        return driver, Front(socket_path, driver, self._server.submit)
+        prospect = self._growth.prospect if self._growth else Prospect
+        parts = Parts(self._ledger, self._wiring, Flows(), forwarding.admit, prospect, living_addresses)
+        try:
+            networks = Networks(self._settings.state / FILE)
+        except (OSError, sqlite3.Error) as error:
+            _log.error(
+                "docker_not_served",
+                file=str(self._settings.state / FILE),
+                reason=str(error),
+                remedy="see to the file and its disk, and start the agent anew",
+            )
+            return
+        self._docker = Driver(parts, networks, self._standing, self._settings.rest)
+        self._docker_front = Front(socket_path, self._docker, self._server.submit, self._refresher.ask_now)
+
+    def _settled(self, waiting: int) -> None:
+        """Let the pool follow its use; ``waiting`` ADDs of CNI want an address."""
+        if self._growth:
+            self._growth.consider(waiting + (self._docker_front.waiting if self._docker_front else 0))
 
     def _look_again(self) -> None:
         self._refresher.ask_now()
         if self._standing.node is not None:
             self._stand(self._standing.node)
-
-
-def _nothing_to_do(_waiting: int) -> None:
-    """A pool that does not grow."""
 
 
 def _notify_ready() -> None:

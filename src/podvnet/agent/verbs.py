@@ -145,6 +145,7 @@ class Verbs:
         attachment = self._allocate(request, key, node, descriptor)
         try:
             if not ipam_only:
+                self._expose()
                 self._wiring.build(attachment, descriptor)
             result = _merged(request, _result(attachment, request, self._resolver.current(), ipam_only=ipam_only))
             answer = render(result, request.config.cni_version)
@@ -334,6 +335,15 @@ class Verbs:
         self._ledger.release(number, time.monotonic())
         if self._grants:
             self._grants.release(row.attachment.key)
+            self._expose()
+
+    def _expose(self) -> None:
+        """Let pods with public addresses of their own leave with them."""
+        if self._grants:
+            try:
+                self._egress.expose(self._grants.publics)
+            except RulesetError as error:
+                raise CniError(Code.KERNEL_REFUSED, f"cannot translate: {error}", "see the agent's log") from error
 
     # -- CHECK, GC, STATUS
 

@@ -18,11 +18,13 @@ class PublicAddress:
 
     Attributes:
         name: the name that resolves to it everywhere, of one with a domain name label.
+        idle_timeout: seconds after which a silent TCP flow of a NIC that has it for its own is forgotten.
     """
 
     id: ResourceId
     prefix: Prefix
     name: str = ""
+    idle_timeout: int = 240
 
     @property
     def addresses(self) -> Iterator[Address]:

@@ -9,9 +9,13 @@ neighbour discovery: whatever is, claims to be somebody. What its kernel does sa
 which multicast groups it has joined. Only a container that its engine configures (Docker's) asks for its next hop, as
 itself; what it answers is believed by nobody, for the VM's neighbours are permanent.
 
+The links of such containers may carry answers to 127.0.0.1 (``route_localnet``), which are for it only once they are
+translated. What is sent to 127.0.0.1 by whomever is dropped before: the VM's own servers there are for the VM alone.
+
 Source of the translation: Azure document "Container networking overview": internet-bound traffic of pods is
 source-NATed to the primary address of the VM's NIC; typically that is everything not destined to the virtual network.
-IPv6 is never translated: a pod's address is what the world sees, and Azure has no such translation either.
+IPv6 is never translated: a pod's address is what the world sees, and Azure has no such translation either. Nor is a pod
+with a public address of its own: the virtual network puts that in the place of the pod's address, and of no other.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from podvnet.model.address import IMDS_ADDRESS, PLATFORM_MAC, WIRESERVER_ADDRESS, Prefix
+from podvnet.model.address import IMDS_ADDRESS, PLATFORM_MAC, WIRESERVER_ADDRESS, Address, Prefix
 from podvnet.model.attachment import LINK_PREFIX, Node
 from podvnet.model.kernel import Ruleset
 
@@ -57,6 +61,7 @@ def node_ruleset(node: Node, bridge: str, *, pods_may_ask_platform: bool, enforc
     text = f"""
 table inet {TABLE} {{
 	counter spoofed {{ }}
+	counter loopback_refused {{ }}
 	counter metadata_refused {{ }}
 
 	# link, MAC, address: what each routed pod may send as
@@ -68,12 +73,15 @@ table inet {TABLE} {{
 	# the addresses of all pods
 	set pods4 {{ type ipv4_addr; }}
 	set pods6 {{ type ipv6_addr; }}
+	# pods with a public address of their own, which leave with it
+	set public4 {{ type ipv4_addr; }}
 	# destinations that see the pod's own address
 	set network4 {{ type ipv4_addr; flags interval; auto-merge; }}
 
 	chain from_pod {{
 		type filter hook prerouting priority raw; policy accept;
 		iifname != "{LINK_PREFIX}*" accept
+		ip daddr 127.0.0.0/8 counter name loopback_refused drop
 		iif . ether saddr . ip saddr @sources4 accept
 		icmpv6 type {_MULTICAST_REPORTS} drop
 		icmpv6 type nd-neighbor-solicit iif . ether saddr . ip6 saddr @solicitors6 accept
@@ -90,6 +98,7 @@ table inet {TABLE} {{
 {between_pods}
 	chain translate {{
 		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr @public4 return
 		ip saddr @pods4 ip daddr != @network4 oifname {{ "{node.nic_name}", "{bridge}" }} snat ip to {primary}
 	}}
 }}
@@ -214,6 +223,13 @@ def network_elements(prefixes: Iterable[Prefix]) -> str:
     listed = ", ".join(sorted({str(prefix) for prefix in prefixes if prefix.version == 4}))
     add = f"add element inet {TABLE} network4 {{ {listed} }}\n" if listed else ""
     return f"flush set inet {TABLE} network4\n{add}"
+
+
+def public_elements(addresses: Iterable[Address]) -> str:
+    """The nft commands that make ``public4`` hold exactly these addresses, in one transaction."""
+    listed = ", ".join(sorted(map(str, addresses)))
+    add = f"add element inet {TABLE} public4 {{ {listed} }}\n" if listed else ""
+    return f"flush set inet {TABLE} public4\n{add}"
 
 
 def untranslated(node: Node, virtual_network: Iterable[Prefix], exceptions: Iterable[Prefix]) -> frozenset[Prefix]:

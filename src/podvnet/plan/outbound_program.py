@@ -54,6 +54,7 @@ class Loan:
     Attributes:
         protocol: IP protocol number.
         idle_timeout: seconds.
+        tcp_reset: who sends more of a flow that is forgotten is told so.
     """
 
     member: Address
@@ -61,6 +62,21 @@ class Loan:
     address: Address
     first: int
     last: int
+    idle_timeout: int
+    tcp_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """A public address of an ip-configuration's own, whose flows are kept longer or shorter than the network's others.
+
+    Attributes:
+        private, public: the ip-configuration's address, and what it is to the internet.
+        idle_timeout: seconds.
+    """
+
+    private: Address
+    public: Address
     idle_timeout: int
 
 
@@ -99,14 +115,29 @@ def return_routes(network: VirtualNetwork, addresses: Iterable[Address]) -> Iter
     return (Route(host_prefix(each), index, NETWORK_SIDE[each.version]) for each in addresses)
 
 
-def compile_outbound(network: VirtualNetwork, gateways: tuple[Gateway, ...], loans: tuple[Loan, ...]) -> Program:
-    """The NAT gateways and load balancers by which a virtual network is left; nothing when there are none."""
-    if not gateways and not loans:
+def compile_outbound(
+    network: VirtualNetwork, gateways: tuple[Gateway, ...], loans: tuple[Loan, ...], own: tuple[OwnAddress, ...] = ()
+) -> Program:
+    """The NAT gateways and load balancers by which a virtual network is left; nothing when there are none.
+
+    Args:
+        network: the virtual network.
+        gateways: those of its subnets.
+        loans: the ports that members of backend pools have.
+        own: the public addresses whose flows are kept for a time of their own.
+    """
+    if not (gateways or loans or own):
         return {}
-    allowed = "".join(f"\t\t{rule}\n" for rule in _allowed(gateways, loans))
-    leave = "".join(f"\t\t{rule}\n" for rule in _leave(gateways, loans))
     objects: set[KernelObject] = set()
-    for name, text in (("ways_out", allowed), ("leave", leave)):
+    chains = (
+        ("ways_out", _allowed(gateways, loans)),
+        ("leave", _leave(gateways, loans, own)),
+        ("own_flows", _kept(((each.public, each.idle_timeout) for each in own), "daddr")),
+    )
+    for name, rules in chains:
+        text = "".join(f"\t\t{rule}\n" for rule in rules)
+        if not text:
+            continue
         chain = Chain(TABLE, f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", text)
         objects |= {chain, Junction(TABLE, name, chain.name, declared=True)}
     used = {address for gateway in gateways for address in gateway.addresses}
@@ -126,42 +157,51 @@ def _allowed(gateways: tuple[Gateway, ...], loans: tuple[Loan, ...]) -> Iterator
     yield "ip saddr @public_sources4 accept"
     yield "ip6 saddr @public_sources6 accept"
     for version, family in _FAMILIES.items():
-        members = [f"{each.member} . {_TRANSPORTS[each.protocol]}" for each in loans if each.member.version == version]
-        if members:
-            source = f"{family} saddr . meta l4proto {{ {', '.join(members)} }}"
-            yield f"{source} {NO_BEGINNING} counter name idle_flow drop"
-            yield f"{source} accept"
+        here = [each for each in loans if each.member.version == version]
+        for told, end in ((True, "reject with tcp reset"), (False, "counter name idle_flow drop")):
+            members = [f"{each.member} . {_TRANSPORTS[each.protocol]}" for each in here if each.tcp_reset is told]
+            if members:
+                source = f"{family} saddr . meta l4proto {{ {', '.join(members)} }}"
+                yield f"{source} {NO_BEGINNING} {end}"
+                yield f"{source} accept"
 
 
-def _leave(gateways: tuple[Gateway, ...], loans: tuple[Loan, ...]) -> Iterator[str]:
+def _leave(gateways: tuple[Gateway, ...], loans: tuple[Loan, ...], kept: tuple[OwnAddress, ...]) -> Iterator[str]:
     """The source address of what leaves, in the order of precedence."""
     for gateway in gateways:
         to = f"snat ip to {_chosen(gateway.addresses)}:{FIRST_PORT}-{LAST_PORT}"
         yield f'{_sources(gateway)} meta l4proto tcp ct timeout set "idle4-{gateway.idle_timeout}" {to}'
         yield f"{_sources(gateway)} meta l4proto udp {to}"
+    yield from _kept(((each.private, each.idle_timeout) for each in kept), "saddr")
     yield "snat ip to ip saddr map @public4"
     yield "snat ip6 to ip6 saddr map @public6"
-    kinds = sorted({(each.member.version, each.protocol, each.idle_timeout) for each in loans})
-    for version, protocol, idle in kinds:
-        family = _FAMILIES[version]
-        lent = ", ".join(
-            f"{each.member} : {each.address} . {each.first}-{each.last}"
-            for each in loans
-            if (each.member.version, each.protocol, each.idle_timeout) == (version, protocol, idle)
-        )
-        timeout = f'ct timeout set "idle{version}-{idle}" ' if protocol == TCP else ""
-        members = f"{family} saddr {{ {', '.join(_members(loans, version, protocol, idle))} }} "
-        yield (
-            f"meta l4proto {_TRANSPORTS[protocol]} {members}{timeout}snat {family} to {family} saddr map {{ {lent} }}"
-        )
+    fours = [each for each in loans if each.member.version == 4]
+    for protocol, idle in sorted({(each.protocol, each.idle_timeout) for each in fours}):
+        own = [each for each in fours if (each.protocol, each.idle_timeout) == (protocol, idle)]
+        members = ", ".join(str(each.member) for each in own)
+        lent = ", ".join(f"{each.member} : {each.address} . {each.first}-{each.last}" for each in own)
+        yield f"ip saddr {{ {members} }} {_settings(own[0])}snat ip to ip saddr map {{ {lent} }}"
+    # nft 1.0.6 makes a rule of a map from IPv6 to ranges of ports that the kernel refuses.
+    for each in loans:
+        if each.member.version == 6:
+            to = f"[{each.address}]:{each.first}-{each.last}"
+            yield f"ip6 saddr {each.member} {_settings(each)}snat ip6 to {to}"
 
 
-def _members(loans: tuple[Loan, ...], version: int, protocol: int, idle: int) -> list[str]:
-    return [
-        str(each.member)
-        for each in loans
-        if (each.member.version, each.protocol, each.idle_timeout) == (version, protocol, idle)
-    ]
+def _kept(addresses: Iterable[tuple[Address, int]], side: str) -> Iterator[str]:
+    """How long flows of addresses are kept, each given with the seconds. ``side``: ``saddr`` or ``daddr``."""
+    by_kind: dict[tuple[int, int], list[str]] = {}
+    for address, idle in addresses:
+        by_kind.setdefault((address.version, idle), []).append(str(address))
+    for (version, idle), listed in sorted(by_kind.items()):
+        members = f"{_FAMILIES[version]} {side} {{ {', '.join(sorted(listed))} }}"
+        yield f'{members} meta l4proto tcp ct timeout set "idle{version}-{idle}"'
+
+
+def _settings(loan: Loan) -> str:
+    """The protocol of a loan, and what its flows are given."""
+    timeout = f'ct timeout set "idle{loan.member.version}-{loan.idle_timeout}" ' if loan.protocol == TCP else ""
+    return f"meta l4proto {_TRANSPORTS[loan.protocol]} {timeout}"
 
 
 def _sources(gateway: Gateway) -> str:

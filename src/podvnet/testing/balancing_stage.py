@@ -21,7 +21,7 @@ Flow = tuple[str, str, str | tuple[str, ...], str]
 address. Else what drops them, or several of such outcomes: ``p1 sees c | closed``.
 """
 
-MEMBERS = ("p1", "p2", "m1", "m2")
+_MEMBERS = ("p1", "p2", "m1", "m2")
 """Pods and VMs that can stand behind a frontend."""
 Ends = tuple[socket.socket, socket.socket]
 """The caller's end of a connection, and the member's."""
@@ -82,7 +82,7 @@ class BalancingStage(Stage):
             ``p1 sees c``, else what dropped a packet, or what is wrong with the answer.
         """
         if protocol == ICMP:
-            return outcome(self.places[caller], self._frontend(called, version), ICMP, version, self.watch())
+            return outcome(self.places[caller], Place(-1, self.frontends[called]), ICMP, version, self.watch())
         with opened(self.places[caller], version, _KINDS[protocol]) as near:
             return self.meet(near, called, version=version)
 
@@ -105,18 +105,14 @@ class BalancingStage(Stage):
             TimeoutError: of so many connections none came to the member.
         """
         for _ in range(_TRIES):
-            with (
-                opened(self.places[caller], version, socket.SOCK_STREAM) as near,
-                ExitStack() as stack,
-            ):
+            with opened(self.places[caller], version, socket.SOCK_STREAM) as near, ExitStack() as stack:
                 with self._doors(called, near.type, version) as doors:
                     far, found = self._connect(near, self._socket_address(called, version), doors)
+                if far and found.startswith(f"{member} sees"):
+                    yield near, stack.enter_context(far)
+                    return
                 if far:
-                    stack.enter_context(far)
-                    if found.startswith(f"{member} sees"):
-                        near.settimeout(_LONGEST)
-                        yield near, far
-                        return
+                    far.close()
         msg = f"no connection of {caller} to {called} comes to {member}"
         raise TimeoutError(msg)
 
@@ -142,10 +138,9 @@ class BalancingStage(Stage):
         They are places of their own, ``m1~inner``; what comes to another address of theirs finds nobody.
         """
         address = self.frontends[frontend][4]
-        own = {name: self.places[name] for name in members}
         for name in members:
             self.run(name, "ip", "addr", "add", f"{address}/32", "dev", "lo")
-            self.places[f"{name}~{frontend}"] = Place(own[name].descriptor, {4: address})
+            self.places[f"{name}~{frontend}"] = Place(self.lab.vm(name), {4: address})
         try:
             yield
         finally:
@@ -161,9 +156,6 @@ class BalancingStage(Stage):
                 break
         return found
 
-    def _frontend(self, called: str, version: int) -> Place:
-        return Place(-1, {version: self.frontends[called.partition(" ")[0]][version]})
-
     def _socket_address(self, called: str, version: int) -> tuple[str, int]:
         frontend, _, ports = called.partition(" ")
         return self.frontends[frontend][version], int(ports.partition(">")[0])
@@ -176,7 +168,7 @@ class BalancingStage(Stage):
             doors = {
                 stack.enter_context(opened(place, version, socket.SocketKind(kind), port)): name
                 for name, place in self.places.items()
-                if name.partition("~")[0] in MEMBERS and version in place.addresses
+                if name.partition("~")[0] in _MEMBERS and version in place.addresses
             }
             for each in doors:
                 if kind == socket.SOCK_STREAM:

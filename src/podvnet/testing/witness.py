@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from podvnet.testing.traffic import PASSES, Place, Watch, checksummed, opened
 
+PORT = 7001
 _ANSWER = "answer: "
 _REQUEST, _REPLY = 8, 0
 """The types of ICMP's echo. Source: RFC 792."""
@@ -40,7 +41,7 @@ class Call:
     caller: Place
     called: Place
     protocol: str
-    port: int = 7001
+    port: int = PORT
     by: str = ""
     source_port: int = 0
 

@@ -261,6 +261,21 @@ def test_a_public_address_that_cannot_be_deleted_holds_up_nothing_else(vm: Vm) -
     assert vm.spotless()
 
 
+def test_a_pod_has_a_public_address_from_when_it_is_granted_until_the_pod_goes(vm: Vm) -> None:
+    quiet, ahead = vm.admit("quiet", PodAsk(groups=("web",))), PodAsk(public=NEW)
+    with pytest.raises(MustWaitError):
+        vm.grants.admit(ahead, key_of("asks"), "", NODE)
+    assert vm.grants.publics == frozenset()
+    address = vm.admit("asks", ahead)
+    assert address != quiet
+    assert vm.grants.publics == {address}
+    vm.die()
+    vm.live("first")
+    assert vm.grants.publics == {address}
+    vm.delete("asks")
+    assert vm.grants.publics == frozenset()
+
+
 def test_members_are_not_asked_for_an_address_that_is_others(vm: Vm) -> None:
     assert vm.add("plain", PodAsk(address=IPv4Address("10.1.0.5"))) == IPv4Address("10.1.0.5")
     vm.delete("plain")

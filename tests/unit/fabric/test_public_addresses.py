@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from podvnet.fabric.arm.public_ip_addresses import intent_of
 from podvnet.fabric.arm.world import (
     INTERNET_HOSTS,
     NAT_GATEWAYS,
@@ -28,7 +29,6 @@ BASIC = {"name": "Basic"}
 # In the stocked world run is used by the NAT gateway exit, as is way; own is nic's; front is a load balancer's.
 ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any], str, str]] = [
     ("misspelt", PUBLIC_ADDRESSES, {"ipaddress": "1.2.3.4"}, {}, "InvalidRequestFormat", "'ipAddress' is meant?"),
-    ("IPv6", PUBLIC_ADDRESSES, {"publicIPAddressVersion": "IPv6"}, {}, "UnsupportedProperty", "publicIPAddressVersion"),
     (
         "dynamic",
         PUBLIC_ADDRESSES,
@@ -326,6 +326,11 @@ def test_removal(full_type: str, name: str, code: str, rich: World) -> None:
         return
     with pytest.raises(ArmError, match=f"{code}: .* cannot be deleted because it is in use by"):
         kind.check_removal(resource, rich)
+
+
+def test_the_compilers_know_for_how_long_flows_are_kept(document: Make) -> None:
+    found = settle(document(PUBLIC_ADDRESSES, "own", {"idleTimeoutInMinutes": 30}), World())
+    assert intent_of(found).idle_timeout == 1800
 
 
 def test_a_nat_gateway_as_azure_shows_it(rich: World) -> None:

@@ -1,17 +1,26 @@
 """Microsoft.Network/publicIPAddresses: one public address, chosen at creation and kept.
 
 Source: Azure document "Public IP addresses": the Standard SKU is always static, an address cannot be asked for except
-by its prefix, a domain name label is unique in its region.
+by its prefix, a domain name label is unique in its region; one address of each IP version may share it.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, ip_network
+from collections.abc import Iterator
+from ipaddress import ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker, refuse_use
-from podvnet.fabric.arm.public_ip_prefixes import free_run, ip_tags, refuse_change, sku_of, zones_of
+from podvnet.fabric.arm.public_ip_prefixes import (
+    free_run,
+    ip_tags,
+    read_version,
+    refuse_change,
+    sku_of,
+    version_of,
+    zones_of,
+)
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
 from podvnet.model.arm_error import ArmError
@@ -35,7 +44,7 @@ class PublicIpAddresses:
         properties = body.fields("properties")
         properties.allow("provisioningState", "resourceGuid", "ipAddress", "ipConfiguration", "natGateway")
         properties.refuse_unsupported("servicePublicIPAddress", "linkedPublicIPAddress", "migrationPhase")
-        properties.only("publicIPAddressVersion", "IPv4")
+        version = read_version(properties)
         _check_method(properties)
         properties.only("deleteOption", "Detach")
         protection = properties.fields("ddosSettings")
@@ -44,12 +53,13 @@ class PublicIpAddresses:
         protection.refuse_unread()
         idle = properties.number("idleTimeoutInMinutes", _IDLE[0], *_IDLE)
         tags = ip_tags(properties)
-        names = _names(properties, document["location"], resource, world)
+        names = _names(properties, document["location"], resource, version, world)
         prefix = Linker(resource, document["location"], world).one(properties, "publicIPPrefix", PUBLIC_PREFIXES)
         sku, zones = sku_of(body), zones_of(body)
         properties.refuse_unread()
         body.refuse_unread()
         if previous:
+            refuse_change(resource, "publicIPAddressVersion", f"IPv{version_of(previous)}", f"IPv{version}")
             refuse_change(resource, "sku", previous["sku"], sku)
             refuse_change(resource, "zones", previous.get("zones", []), zones)
             old = previous["properties"].get("publicIPPrefix", {}).get("id", "none")
@@ -58,14 +68,17 @@ class PublicIpAddresses:
             _refuse_whole(properties, prefix, world)
         if prefix and prefix["sku"]["name"] != sku["name"]:
             raise body.error("InvalidRequestFormat", f"the prefix has SKU {prefix['sku']['name']}", "sku.name")
+        if prefix and version_of(prefix) != version:
+            what = f"the prefix is IPv{version_of(prefix)}, the address IPv{version}"
+            raise properties.error("InvalidRequestFormat", what, "publicIPAddressVersion")
         document["sku"] = sku
         if zones:
             document["zones"] = zones
         document["properties"] = {
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
-            "ipAddress": previous["properties"]["ipAddress"] if previous else _choose(resource, prefix, world),
-            "publicIPAddressVersion": "IPv4",
+            "ipAddress": previous["properties"]["ipAddress"] if previous else _choose(resource, version, prefix, world),
+            "publicIPAddressVersion": f"IPv{version}",
             "publicIPAllocationMethod": "Static",
             "idleTimeoutInMinutes": idle,
             "ipTags": tags,
@@ -87,7 +100,8 @@ def intent_of(document: Document) -> PublicAddress:
     """The address as the compilers see it."""
     properties = document["properties"]
     name = properties.get("dnsSettings", {}).get("fqdn", "")
-    return PublicAddress(parse(document["id"]), ip_network(properties["ipAddress"]), name)
+    idle = 60 * properties["idleTimeoutInMinutes"]
+    return PublicAddress(parse(document["id"]), ip_network(properties["ipAddress"]), name, idle)
 
 
 def refuse_taken(fields: Fields, address: Document, user: ResourceId, world: World) -> None:
@@ -135,7 +149,7 @@ def _check_method(properties: Fields) -> None:
         )
 
 
-def _names(properties: Fields, location: str, resource: ResourceId, world: World) -> Document:
+def _names(properties: Fields, location: str, resource: ResourceId, version: int, world: World) -> Document:
     settings = properties.fields("dnsSettings")
     settings.allow("fqdn")
     settings.only("domainNameLabelScope")
@@ -147,7 +161,8 @@ def _names(properties: Fields, location: str, resource: ResourceId, world: World
     if not _LABEL.fullmatch(label):
         raise settings.error("InvalidDomainNameLabel", _invalid(label), "domainNameLabel")
     name = _fqdn(label, location)
-    if _holders(name, world) - {resource.key}:
+    holders = (each for each in _holders(name, world) if each["id"].lower() != resource.key)
+    if any(version_of(each) == version for each in holders):
         raise settings.error(
             "DnsRecordInUse", f"DNS record {name} is already used by another public IP", "domainNameLabel"
         )
@@ -164,20 +179,18 @@ def is_label_free(label: str, location: str, world: World) -> bool:
     """
     if not _LABEL.fullmatch(label):
         raise ArmError("InvalidDomainNameLabel", _invalid(label))
-    return not _holders(_fqdn(label, location), world)
+    return not any(_holders(_fqdn(label, location), world))
 
 
 def _fqdn(label: str, location: str) -> str:
     return f"{label}.{location.replace(' ', '').lower()}.cloudapp.azure.com"
 
 
-def _holders(name: str, world: World) -> set[str]:
-    """The id keys of the public addresses that have a name."""
-    return {
-        each["id"].lower()
-        for each in world.of_type(PUBLIC_ADDRESSES)
-        if each["properties"].get("dnsSettings", {}).get("fqdn", "") == name
-    }
+def _holders(name: str, world: World) -> Iterator[Document]:
+    """The public addresses that have a name."""
+    for each in world.of_type(PUBLIC_ADDRESSES):
+        if each["properties"].get("dnsSettings", {}).get("fqdn", "") == name:
+            yield each
 
 
 def _invalid(label: str) -> str:
@@ -194,14 +207,14 @@ def _refuse_whole(properties: Fields, prefix: Document, world: World) -> None:
         )
 
 
-def _choose(resource: ResourceId, prefix: Document | None, world: World) -> str:
+def _choose(resource: ResourceId, version: int, prefix: Document | None, world: World) -> str:
     if prefix is None:
-        return str(free_run(resource, 32, world).network_address)
+        return str(free_run(resource, version, 32 if version == 4 else 128, world).network_address)
     held = {
         world.documents[user.lower()]["properties"]["ipAddress"]
         for user in world.users(prefix["id"].lower(), "publicIPAddresses")
     }
-    for address in IPv4Network(prefix["properties"]["ipPrefix"]):
+    for address in ip_network(prefix["properties"]["ipPrefix"]):
         if str(address) not in held:
             return str(address)
     raise ArmError(
