@@ -18,7 +18,7 @@ from podvnet.linux import namespace, rtnetlink, ruleset
 from podvnet.linux.error import KernelError
 from podvnet.linux.netlink import ROUTE, NetlinkSocket
 from podvnet.linux.nfnetlink import SetSocket
-from podvnet.linux.security_text import security_text
+from podvnet.linux.security_text import security_texts
 from podvnet.model.kernel import (
     AddressSet,
     Chain,
@@ -162,7 +162,11 @@ class Executor:
                 self._elements(label, cast("list[Element]", objects), adding=adding)
             case "security":
                 with namespace.entered(self.door(label).descriptor):
-                    ruleset.run(security_text(steps))
+                    for number, text in enumerate(security_texts(steps)):
+                        ruleset.run(text)
+                        if number == 0:
+                            done += steps  # should the rest fail, all of it is taken back
+                return
             case "ruleset":
                 self._rulesets(label, cast("list[Ruleset]", objects), adding=adding)
             case "sysctl":

@@ -1,4 +1,4 @@
-"""Changes of security rules as one transaction of nft commands."""
+"""Changes of security rules and translations as transactions of nft commands: one, or two where maps go."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ DOOR = "door-"
 """What the names of chains between a verdict map and the chain that is meant begin with."""
 
 
-def security_text(steps: Iterable[Step]) -> str:
+def security_texts(steps: Iterable[Step]) -> list[str]:
     """The commands that carry out steps of sets, chains and dispatches, in an order the kernel can take.
 
     What is there already may be added again, and what is gone removed, so that an interrupted change can be repeated.
+
+    Returns:
+        Transactions. The second one, if there is any, removes what the first has put out of use: elements of a map are
+        gone as soon as the transaction is that removes it, also for packets that were on their way to it.
     """
     steps = list(steps)
     added = [step.object for step in steps if step.add]
@@ -28,12 +32,16 @@ def security_text(steps: Iterable[Step]) -> str:
         *(_chain(item) for item in added if isinstance(item, Chain)),
         *_dispatches(removed, added),
         *_junctions(removed, added),
+    ]
+    ends = [
         *(_end("chain", item.table, item.name) for item in removed if isinstance(item, Chain)),
         *(_end("chain", item.table, item.name) for item in _closed(removed, added) if not item.declared),
         *(_end("set", item.table, item.name) for item in removed if isinstance(item, AddressSet)),
         *(_timeout_end(item) for item in removed if isinstance(item, IdleTimeout)),
     ]
-    return "\n".join(lines) + "\n"
+    if any(isinstance(item, Chain) and "map {" in item.text for item in removed):
+        return ["\n".join(part) + "\n" for part in (lines, ends) if part]
+    return ["\n".join(lines + ends) + "\n"]
 
 
 def _declaration(item: AddressSet) -> str:

@@ -57,9 +57,10 @@ def nat(name: str = "n", **properties: object) -> Document:
     return {"name": name, "properties": members | properties}
 
 
-def nat_range(first: int, last: int, name: str = "n") -> Document:
+def nat_range(first: int, last: int, name: str = "n", protocol: str = "Tcp") -> Document:
     return nat(
         name,
+        protocol=protocol,
         frontendPort=0,
         frontendPortRangeStart=first,
         frontendPortRangeEnd=last,
@@ -440,6 +441,18 @@ ROWS: list[tuple[str, Document, str, str]] = [
         "RulesUseSameFrontendPortAndProtocol",
         "Rules m and n use the same frontend",
     ),
+    (
+        "a port of both protocols beside one of them",
+        balancer(nats=(nat(protocol="Udp"), nat("m", protocol="All"))),
+        "RulesUseSameFrontendPortAndProtocol",
+        "Rules m and n use the same frontend",
+    ),
+    (
+        "one in a range of both",
+        balancer(rules=(rule(),), nats=(nat_range(70, 90, protocol="All"),)),
+        "RulesUseSameFrontendPortAndProtocol",
+        "Rules n and r",
+    ),
     # Outbound rules.
     (
         "no frontend of an outbound rule",
@@ -565,6 +578,10 @@ ACCEPTED: list[tuple[str, Document]] = [
     ("HA ports", balancer((internal(),), rules=(rule(**HA),))),
     ("a rule without pool", balancer(rules=(rule(backendAddressPool=None),))),
     ("a range", balancer(rules=(rule(),), nats=(nat_range(81, 90), nat_range(91, 92, "m"), nat("k")))),
+    (
+        "a NAT rule of both protocols beside others",
+        balancer(rules=(rule(),), nats=(nat(protocol="All"), nat_range(81, 90, "m"))),
+    ),
     ("addresses", balancer(pools=(ips("10.1.0.9", "10.1.1.9", virtualNetwork=ONE),))),
     (
         "addresses of a subnet",

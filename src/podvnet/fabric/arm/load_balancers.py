@@ -7,7 +7,8 @@ Balancer", "High availability ports overview", "Troubleshoot common Azure deploy
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
+from itertools import pairwise
 
 from podvnet.fabric.arm.backend_pool import settle_pool
 from podvnet.fabric.arm.fields import Fields
@@ -17,7 +18,7 @@ from podvnet.fabric.arm.membership import check_member, nat_rules_of, network_of
 from podvnet.fabric.arm.nat_ports import keep_nat_ports
 from podvnet.fabric.arm.private_address import Allotment, Wish, place_of, read_wish
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
-from podvnet.fabric.arm.public_ip_prefixes import refuse_change, zones_of
+from podvnet.fabric.arm.public_ip_prefixes import refuse_change, version_of, zones_of
 from podvnet.fabric.arm.resource_type import check_name, head, stable_guid
 from podvnet.fabric.arm.world import (
     LOAD_BALANCERS,
@@ -33,6 +34,7 @@ from podvnet.model.resource_id import ResourceId, parse
 
 _CHILDREN = ("backendAddressPools", "probes", "loadBalancingRules", "inboundNatRules", "outboundRules")
 _PORTS_PER_ADDRESS = 64_000
+_LAST_PORT = 65535
 """Ports of a frontend address that outbound rules can share out."""
 
 
@@ -130,6 +132,10 @@ def _frontends(balancer: ResourceId, properties: Fields, linker: Linker, sku: Do
         public = frontend["properties"].get("publicIPAddress", frontend["properties"].get("publicIPPrefix"))
         if public:
             publics.append((public["id"], frontend["id"]))
+            # az says IPv4 of every frontend.
+            if inner.text("privateIPAddressVersion").lower() == "ipv6" and _version(frontend, world) == 4:
+                what = f"public IP address {public['id']} is IPv4"
+                raise inner.error("InvalidRequestFormat", what, "privateIPAddressVersion")
             if world.documents[public["id"].lower()]["sku"]["name"] != sku["name"]:
                 raise inner.error(
                     "DifferentSkuLoadBalancersAndPublicIPAddressNotAllowed",
@@ -142,6 +148,7 @@ def _frontends(balancer: ResourceId, properties: Fields, linker: Linker, sku: Do
     refuse_shared(properties, publics)
     _check_names(properties, "frontendIPConfigurations", found)
     _give_addresses(balancer, found, wishes, world)
+    _check_versions(balancer, properties, found, world)
     return found
 
 
@@ -177,6 +184,26 @@ def _frontend(balancer: ResourceId, fields: Fields, linker: Linker, world: World
         "properties": settled,
     }
     return document | ({"zones": zones} if zones else {}), inner
+
+
+def _check_versions(balancer: ResourceId, properties: Fields, frontends: list[Document], world: World) -> None:
+    """Refuse frontends that are all IPv6: Azure wants one of IPv4 beside them."""
+    if frontends and all(_version(each, world) == 6 for each in frontends):
+        raise properties.error(
+            "AtleastOneIpV4RequiredForIpV6LbFrontendIpConfiguration",
+            "At least one IPv4 frontend ipConfiguration is required for an IPv6 frontend ipConfiguration on the load"
+            f" balancer '{balancer}'",
+            "frontendIPConfigurations",
+        )
+
+
+def _version(frontend: Document, world: World) -> int:
+    """The IP version of a settled frontend: a public one has that of its address, whatever else it says."""
+    inner = frontend["properties"]
+    public = inner.get("publicIPAddress", inner.get("publicIPPrefix"))
+    if public:
+        return version_of(world.documents[public["id"].lower()])
+    return 6 if inner["privateIPAddressVersion"] == "IPv6" else 4
 
 
 def _refuse_used_prefix(fields: Fields, prefix: Document, balancer: ResourceId, world: World) -> None:
@@ -234,33 +261,29 @@ def _check_limits(properties: Fields, lists: dict[str, list[Document]]) -> None:
 
 
 def _check_ports(properties: Fields, lists: dict[str, list[Document]]) -> None:
-    """A frontend, a protocol and a port lead to one rule."""
-    single: dict[tuple[str, str, int], str] = {}
-    runs: list[tuple[str, str, int, int, str]] = []
-    for rule in (*lists["loadBalancingRules"], *lists["inboundNatRules"]):
+    """A frontend, a protocol and a port lead to one rule; a rule of all ports takes the place of every other."""
+    rules = [*lists["loadBalancingRules"], *lists["inboundNatRules"]]
+    runs: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    for position, rule in enumerate(rules):
         inner = rule["properties"]
-        frontend = inner["frontendIPConfiguration"]["id"]
-        protocols = ("Tcp", "Udp", "All") if inner["protocol"] == "All" else (inner["protocol"], "All")
-        if "frontendPortRangeStart" in inner:
-            first, last = inner["frontendPortRangeStart"], inner["frontendPortRangeEnd"]
-            runs.append((frontend, inner["protocol"], first, last, rule["name"]))
-            continue
-        port = inner["frontendPort"]
-        # The rule of all ports takes the place of every other on its frontend.
-        every = [place for place in single if place[0] == frontend] if inner["protocol"] == "All" or port == 0 else []
-        taken = [place for protocol in protocols for place in ((frontend, protocol, port), (frontend, protocol, 0))]
-        other = next((single[place] for place in (*taken, *every) if place in single), None)
-        if other:
-            raise _port_conflict(properties, (rule["name"], other), frontend, inner["protocol"], port)
-        single[frontend, inner["protocol"], port] = rule["name"]
-    for position, (frontend, protocol, first, last, name) in enumerate(runs):
-        for (there, spoken, port), other in single.items():
-            meets = first <= port <= last or port == 0
-            if there == frontend and spoken in {protocol, "All"} and meets:
-                raise _port_conflict(properties, (name, other), frontend, protocol, port)
-        for there, spoken, start, end, other in runs[:position]:
-            if (there, spoken) == (frontend, protocol) and first <= end and start <= last:
-                raise _port_conflict(properties, (name, other), frontend, protocol, max(first, start))
+        for protocol in ("Tcp", "Udp") if inner["protocol"] == "All" else (inner["protocol"],):
+            place = inner["frontendIPConfiguration"]["id"], protocol
+            runs.setdefault(place, []).append((*_frontend_ports(inner), position))
+    for (frontend, _), taken in runs.items():
+        taken.sort()
+        for (_, last, position), (start, _, following) in pairwise(taken):
+            if start <= last:
+                earlier, later = (rules[each] for each in sorted((position, following)))
+                pair = later["name"], earlier["name"]
+                raise _port_conflict(properties, pair, frontend, later["properties"]["protocol"], start)
+
+
+def _frontend_ports(rule: Document) -> tuple[int, int]:
+    """The first and the last port of a frontend that a rule is about."""
+    if "frontendPortRangeStart" in rule:
+        return rule["frontendPortRangeStart"], rule["frontendPortRangeEnd"]
+    port = rule["frontendPort"]
+    return (port, port) if port else (0, _LAST_PORT)
 
 
 def _port_conflict(properties: Fields, rules: tuple[str, str], frontend: str, protocol: str, port: int) -> ArmError:
@@ -324,7 +347,7 @@ def _check_outbound(properties: Fields, lists: dict[str, list[Document]], world:
                 )
             prefix = settled.get("publicIPPrefix")
             addresses += (
-                IPv4Network(world.documents[prefix["id"].lower()]["properties"]["ipPrefix"]).num_addresses
+                ip_network(world.documents[prefix["id"].lower()]["properties"]["ipPrefix"]).num_addresses
                 if prefix
                 else 1
             )
