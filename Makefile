@@ -1,5 +1,5 @@
 # Aliases; the scripts do the work and set up what they need.
-.PHONY: run test check bench soak soak-security fuzz differential mutants
+.PHONY: run test check bench soak soak-security soak-dns runtime-burst fuzz differential mutants
 run:
 	scripts/run
 test:
@@ -12,6 +12,10 @@ soak:
 	scripts/soak
 soak-security:
 	scripts/soak-security
+soak-dns:
+	scripts/soak-dns
+runtime-burst:
+	scripts/test runtime-burst
 fuzz:
 	scripts/test fuzz
 differential:

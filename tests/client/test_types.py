@@ -143,9 +143,3 @@ def test_application_security_groups(cloud: Cloud) -> None:
     made = groups.begin_create_or_update(GROUP, "asg", body).result()
     assert made.provisioning_state == "Succeeded"
     assert [each.name for each in groups.list(GROUP)] == ["asg"]
-
-
-def test_status_names_what_no_packet_obeys_yet(cloud: Cloud) -> None:
-    """Comes last: what the tests above made is still there."""
-    kept = {each["type"].split("/")[-1] for each in cloud.lab.status()["notCarriedOut"]}
-    assert kept == {"publicIPAddresses", "natGateways", "loadBalancers"}

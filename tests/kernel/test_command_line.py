@@ -49,7 +49,7 @@ def test_every_mistake_of_a_file_is_named_at_once(lab: Lab, tmp_path: Path) -> N
     refused = podvnet("up", str(file), check=False)
     assert refused.returncode == 1
     assert "NetcfgSubnetRangesOverlap" in refused.stderr
-    assert "10.0.0.1 is no public IPv4 address" in refused.stderr
+    assert "10.0.0.1 is no public address" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert podvnet("plan", str(EXAMPLE)).stdout.strip() == "nothing changes"
 
@@ -89,7 +89,9 @@ def test_doctor_is_content_with_a_vm_and_finds_what_is_wrong(lab: Lab) -> None:
 def test_uninstall_leaves_the_vm_as_it_was(mode: str, fresh_vm: Lab) -> None:
     lab = fresh_vm
     before = snapshot(lab)
-    lab.install("vm2", "--mode", mode)
+    lab.install("vm2", "--mode", mode, "--docker")
+    assert "PODVNET_DOCKER=1" in lab.inside("vm2", "cat", "/etc/podvnet/agent.env").stdout
+    lab.inside("vm2", "test", "-s", "/var/lib/podvnet/docker.db")
     lab.run_pod("guest", "vm2")
     refused = lab.inside("vm2", *PODVNET, "uninstall", check=False)
     assert refused.returncode == 1
@@ -116,6 +118,7 @@ def snapshot(lab: Lab) -> dict[str, str]:
         "routes": "ip route | sort",
         "rules": "nft list ruleset",
         "files": "ls -A -I pods /opt/cni/bin /etc/cni/net.d /run/podvnet",
+        "for Docker": "find /etc/podvnet /var/lib/podvnet /run/docker/plugins -not -type d; true",
     }
     return {name: lab.inside("vm2", "sh", "-c", command).stdout for name, command in looks.items()}
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from podvnet.testing.lab import Lab, LabPod, podvnet
-from podvnet.testing.name_flood import flood
+from podvnet.testing.name_flood import Flood, flood
 from podvnet.testing.name_server import NameServer, name_server
 from podvnet.testing.stage import Stage, stage
 
@@ -26,6 +29,7 @@ PLATFORM = "168.63.129.16"
 QUESTIONS = int(os.environ.get("PODVNET_DNS_QUERIES", "3000"))
 PACE = 900.0
 """Questions a second of a VM: fewer than the thousand that it may ask."""
+UNANSWERED = [f"never{number}.slow.test" for number in range(10)]
 PUBLIC = {
     ("www.public.test", "A"): ("www.public.test. 60 IN A 203.0.113.200",),
     ("gone.fallback.test", "A"): ("gone.fallback.test. 60 IN A 203.0.113.201",),
@@ -231,14 +235,17 @@ def test_a_slow_resolver_on_the_internet_holds_up_only_who_asks_for_it(lab: Lab,
     found = flood([lab.vm("vm1"), lab.vm("vm2")], PLATFORM, {"web.corp.example": b"\x0a\x01\x00\x0a"}, 400,
                   pace=400, outstanding=16)  # fmt: skip
     assert (found.lost, found.wrong) == (0, 0)
-    assert sorted(found.latencies)[len(found.latencies) // 2] < 0.05
+    # On a machine that does much else they wait for one another, but for no resolver: that takes longer than a second.
+    assert median(found.latencies) < 0.5
     public.let.set()
     said, _ = waiting.communicate(timeout=30)
     public.let.clear()
-    assert set(said.split()) <= {"203.0.113.203"}
+    # Two programs called dig may come by the same port, and complain of the other's answer.
+    assert {line for line in said.splitlines() if not line.startswith(";")} <= {"203.0.113.203"}
 
 
 def test_no_question_is_lost(lab: Lab, pod: LabPod, public: NameServer) -> None:
+    """Nor does one wait for those beside it that a resolver of the internet never answers: they are given up."""
     names = {
         "web.corp.example": b"\x0a\x01\x00\x0a",
         "vm1.corp.example": b"\x0a\x01\x01\x04",
@@ -247,9 +254,33 @@ def test_no_question_is_lost(lab: Lab, pod: LabPod, public: NameServer) -> None:
         "www.public.test": b"\xcb\x00\x71\xc8",
     }
     places = [pod.descriptor, lab.vm("vm2")]
-    found = flood(places, PLATFORM, names, QUESTIONS, pace=PACE, outstanding=64)
+    is_over = threading.Event()
+    with ThreadPoolExecutor(1) as beside:
+        vain = beside.submit(ask_in_vain, lab.vm("vm2"), is_over)
+        begun = time.monotonic()
+        while not sum(public.asked[name] for name in UNANSWERED):
+            assert time.monotonic() - begun < 15, "the questions have not arrived"
+        try:
+            found = flood(places, PLATFORM, names, QUESTIONS, pace=PACE, outstanding=64)
+        finally:
+            is_over.set()
+        waits = vain.result(timeout=30)
     assert (found.sent, found.lost, found.wrong) == (QUESTIONS, 0, 0), str(found)
-    print(found)  # noqa: T201 - figures of the long run, for who asks for output
+    # A resolver is waited for one and a half seconds, and nobody else waits with it.
+    assert median(found.latencies) < 1.0, str(found)
+    assert [str(each) for each in waits if each.lost or each.wrong] == []
+    assert min(max(each.latencies) for each in waits) > 2
+    print(f"{found}; beside them {sum(each.sent for each in waits)} that are given up")  # noqa: T201 - for who asks
+
+
+def ask_in_vain(descriptor: int, is_over: threading.Event) -> list[Flood]:
+    """Ask for names that nobody answers, all the time; each is given up with an answer that says nothing."""
+    found = []
+    nothing = b"\0\0\1\0\1"
+    while not is_over.is_set():
+        names = dict.fromkeys(UNANSWERED, nothing)
+        found.append(flood([descriptor], PLATFORM, names, 30, pace=10, outstanding=30, patience=20))
+    return found
 
 
 def test_a_vm_that_asks_too_much_is_throttled_and_others_are_not(lab: Lab) -> None:
@@ -257,7 +288,7 @@ def test_a_vm_that_asks_too_much_is_throttled_and_others_are_not(lab: Lab) -> No
     asked = 2600
     greedy = flood([lab.vm("vm1")], PLATFORM, names, asked, pace=1e6, outstanding=asked, patience=0.5)
     assert greedy.lost > 0
-    polite = flood([lab.vm("vm2")], PLATFORM, names, 200, pace=500, outstanding=32)
+    polite = flood([lab.vm("vm2")], PLATFORM, names, 200, pace=500, outstanding=32, patience=20)
     assert (polite.lost, polite.wrong) == (0, 0)
 
 

@@ -195,9 +195,6 @@ def status(as_json: bool) -> None:
     )
     for name, address in found["internetHosts"].items():
         click.echo(f"internet host {name}: {address}")
-    if found["notCarriedOut"]:
-        what = ", ".join(f"{each['type'].split('/')[-1]}/{each['name']}" for each in found["notCarriedOut"])
-        click.echo(f"kept, but no packet obeys them yet: {what}")
     down_ones = [machine["name"] for machine in found["virtualMachines"] if machine["running"] and not machine["up"]]
     if down_ones:
         raise FailureError(

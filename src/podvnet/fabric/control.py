@@ -20,7 +20,6 @@ from starlette.routing import Route
 from podvnet.fabric.arm.world import shown
 from podvnet.fabric.engine import Change, Fabric
 from podvnet.fabric.gate import Gate
-from podvnet.fabric.settlement import NOT_CARRIED_OUT
 from podvnet.fabric.trace import trace_of
 from podvnet.fabric.turn import Turn
 from podvnet.model.arm_error import ArmErrorsError
@@ -169,11 +168,6 @@ def _status(fabric: Fabric) -> dict[str, Any]:
             for network in intent.virtual_networks.values()
         ],
         "virtualMachines": machines,
-        "notCarriedOut": [
-            {"type": document["type"], "name": document["name"]}
-            for document in fabric.documents
-            if document["type"] in NOT_CARRIED_OUT
-        ],
         "internetHosts": {host.id.name: str(host.address) for host in intent.internet_hosts.values()},
         "resources": [shown(document) for document in fabric.documents],
     }

@@ -62,7 +62,8 @@ def attach_steps(attachment: Attachment) -> tuple[Step, ...]:
 def offer_steps(attachment: Attachment) -> tuple[Step, ...]:
     """The steps of an offered attachment. Only for the mode ``transparent``."""
     name = attachment.link_name
-    # Answers to what the VM itself sends to a published port at 127.0.0.1 come back by the link.
+    # Answers to what the VM itself sends to a published port at 127.0.0.1 come back by the link. Nothing else may reach
+    # 127.0.0.1 by it: the VM's table drops that before it is translated.
     settings = [Sysctl(f"ipv4/conf/{name}/route_localnet", "1")]
     if any(each.version == 6 for each in attachment.addresses):
         settings.append(Sysctl(f"ipv6/conf/{name}/proxy_ndp", "1"))

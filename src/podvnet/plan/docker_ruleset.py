@@ -4,7 +4,8 @@ A table of its own, written whole whenever a container with either comes or goes
 
 A published port is one of the VM's: what is sent to it, from outside, from other containers or from the VM itself, goes
 to the container. The container sees the caller's own address, but for its own calls to itself, and calls to 127.0.0.1:
-those come from the VM.
+those come from the VM. That links of containers carry nothing else to 127.0.0.1 is seen to by
+:mod:`podvnet.plan.node_ruleset`, whether or not there is this table.
 
 A container of an internal network and everything outside the network's subnets are kept apart in both directions.
 Source: Docker document "docker network create": "--internal: Restrict external access to the network".
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from podvnet.model.address import Address, Prefix
-from podvnet.model.attachment import LINK_PREFIX, Node
+from podvnet.model.attachment import Node
 from podvnet.model.kernel import Ruleset
 
 TABLE = "podvnet_docker"
@@ -49,6 +50,11 @@ class PublishedPort:
         """Tell whether calls of this IP version are meant."""
         return self.host is None or self.host.version == version
 
+    def is_called(self, destination: Address, number: int) -> bool:
+        """Tell whether a packet to this port of this address of the VM is for it."""
+        everywhere = self.host is None or self.host in _ANY
+        return number == self.host_port and self.is_of(destination.version) and (everywhere or self.host == destination)
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -70,11 +76,6 @@ def docker_ruleset(node: Node, containers: Iterable[Container]) -> Ruleset | Non
     confined = "\n\t\t".join(rule for each in concerned for rule in _confined(each))
     text = f"""
 table inet {TABLE} {{
-	chain from_container {{
-		# links of containers may carry answers to 127.0.0.1, once translated; nothing else is meant for it
-		type filter hook prerouting priority raw; policy accept;
-		iifname "{LINK_PREFIX}*" ip daddr 127.0.0.0/8 drop
-	}}
 	chain arrive {{
 		type nat hook prerouting priority dstnat; policy accept;
 		fib daddr type local goto ports

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, event, settings
@@ -29,6 +29,7 @@ from podvnet.fabric.arm.world import (
     VIRTUAL_NETWORKS,
     Document,
     World,
+    addresses_of,
     held_addresses,
 )
 from podvnet.fabric.intent import IntentReader
@@ -123,14 +124,15 @@ frontends = st.one_of(
     st.fixed_dictionaries({"publicIPAddress": ref("publicIPAddresses")}),
     st.fixed_dictionaries({"publicIPPrefix": ref("publicIPPrefixes")}),
 )
+versions = st.sampled_from(["IPv4", "IPv4", "IPv6"])
 placed = st.tuples(ref("networkInterfaces"), st.booleans()).map(lambda t: t[0] | {"properties": {"primary": t[1]}})
 
 PROPERTIES: dict[str, st.SearchStrategy[Document]] = {
     APPLICATION_GROUPS: st.just({}),
     SECURITY_GROUPS: st.fixed_dictionaries({"securityRules": named(NAMES, security_rules)}),
     ROUTE_TABLES: st.fixed_dictionaries({"routes": named(NAMES, routes)}),
-    PUBLIC_PREFIXES: maybe(prefixLength=st.integers(30, 32)),
-    PUBLIC_ADDRESSES: maybe(publicIPPrefix=ref("publicIPPrefixes")),
+    PUBLIC_PREFIXES: maybe(prefixLength=st.sampled_from([30, 31, 32, 127]), publicIPAddressVersion=versions),
+    PUBLIC_ADDRESSES: maybe(publicIPPrefix=ref("publicIPPrefixes"), publicIPAddressVersion=versions),
     NAT_GATEWAYS: maybe(publicIpAddresses=few(ref("publicIPAddresses")), publicIpPrefixes=few(ref("publicIPPrefixes"))),
     VIRTUAL_NETWORKS: st.fixed_dictionaries(
         {
@@ -308,6 +310,12 @@ def check_addresses(world: World) -> None:
         assert any(address in prefix for prefix in prefixes_of(found)), "an address is in its subnet"
     runs = [ip_network(each["properties"]["ipAddress"]) for each in world.of_type(PUBLIC_ADDRESSES)]
     assert len(set(runs)) == len(runs), "no public address twice"
+    for document in world.of_type(PUBLIC_ADDRESSES):
+        for user in world.users(document["id"].lower(), "ipConfigurations"):
+            holder = world.find(parse(user))
+            assert holder is not None
+            (private,) = addresses_of(holder)
+            assert private.version == ip_address(document["properties"]["ipAddress"]).version, user
 
 
 def check_references(world: World) -> None:

@@ -22,7 +22,7 @@ from podvnet.fabric.arm.world import (
     World,
     shown,
 )
-from podvnet.fabric.settlement import NOT_CARRIED_OUT, TYPES, settle, settle_all, settle_removal
+from podvnet.fabric.settlement import settle, settle_all, settle_removal
 from podvnet.model.resource_id import Scope, make
 
 Make = Callable[..., Document]
@@ -231,11 +231,6 @@ def test_16_000_ip_configurations(document: Make) -> None:
     found = view(world, VIRTUAL_NETWORKS, "net")
     assert time.process_time() - started < 2
     assert len(found["properties"]["subnets"][0]["properties"]["ipConfigurations"]) == 16_000
-
-
-def test_what_is_not_carried_out_yet_is_said() -> None:
-    assert {each.lower() for each in NOT_CARRIED_OUT} <= TYPES.keys()
-    assert not NOT_CARRIED_OUT & {VIRTUAL_NETWORKS, NETWORK_INTERFACES, VIRTUAL_MACHINES}
 
 
 def test_everything_goes_at_once(stocked: World) -> None:

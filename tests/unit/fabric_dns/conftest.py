@@ -68,6 +68,9 @@ resources:
     name: public
     sku: {name: Standard}
     properties: {publicIPAllocationMethod: Static, dnsSettings: {domainNameLabel: shop}}
+  - type: Microsoft.Network/publicIPAddresses
+    name: public6
+    properties: {publicIPAddressVersion: IPv6, dnsSettings: {domainNameLabel: shop}}
   - type: Microsoft.Network/privateDnsZones
     name: Corp.Example
     properties:

@@ -83,7 +83,11 @@ TABLE = [
     ("spoke", "1.0.9.10.in-addr.arpa PTR", ["NXDOMAIN in-addr.arpa"]),
     # public names
     ("spoke", "shop.local.cloudapp.azure.com A", ["shop.local.cloudapp.azure.com A 192.0.2.1"]),
-    ("spoke", "shop.local.cloudapp.azure.com AAAA", ["NOERROR"]),
+    ("spoke", "shop.local.cloudapp.azure.com AAAA", ["shop.local.cloudapp.azure.com AAAA 2001:db8:192:2::1"]),
+    ("spoke", "shop.local.cloudapp.azure.com ANY", ["shop.local.cloudapp.azure.com A 192.0.2.1",
+                                                    "shop.local.cloudapp.azure.com AAAA 2001:db8:192:2::1"]),
+    ("spoke", "shop.local.cloudapp.azure.com TXT", ["NOERROR"]),
+    ("spoke", "management.azure.com AAAA", ["NOERROR"]),
     ("spoke", "management.azure.com A", ["management.azure.com A 198.51.100.254"]),
     ("spoke", "www.public.test A", ["ask www.public.test"]),
     ("spoke", " NS", ["ask "]),
@@ -144,6 +148,6 @@ def test_who_sends_from_an_address(views: Views) -> None:
 def test_public_names_are_those_of_labels_and_of_the_resource_manager(intent: Intent) -> None:
     found = {name: [str(each) for each in addresses] for name, addresses in public_names(intent).items()}
     assert found == {
-        "shop.local.cloudapp.azure.com": ["192.0.2.1"],
+        "shop.local.cloudapp.azure.com": ["192.0.2.1", "2001:db8:192:2::1"],
         "management.azure.com": ["198.51.100.254"],
     }

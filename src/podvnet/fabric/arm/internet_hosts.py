@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv6Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.public_ip_prefixes import given_out
 from podvnet.fabric.arm.resource_type import head
 from podvnet.fabric.arm.service_addresses import is_given_out
 from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
-from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME, WIRESERVER_ADDRESS
+from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME, WIRESERVER_ADDRESS, Address
 from podvnet.model.intent import InternetHost
 from podvnet.model.resource_id import ResourceId, parse
+
+_DOCUMENTATION = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
+"""Blocks without real hosts, which hosts here may have. Source: RFC 5737, RFC 3849."""
+_UNICAST6 = IPv6Network("2000::/3")
+"""What of IPv6 the internet routes. Source: RFC 4291, section 2.4, and the registry of global unicast addresses."""
 
 
 class InternetHosts:
@@ -32,10 +37,11 @@ class InternetHosts:
             address = ip_address(text)
         except ValueError:
             raise properties.error("InvalidRequestFormat", f"{text!r} is no address", "address") from None
-        documentation = address.is_private and str(address).startswith(("192.0.2.", "198.51.100.", "203.0.113."))
-        public = (address.is_global or documentation) and not address.is_multicast and address != WIRESERVER_ADDRESS
-        if not isinstance(address, IPv4Address) or not public:
-            raise properties.error("InvalidRequestFormat", f"{address} is no public IPv4 address", "address")
+        if not _is_public(address):
+            raise properties.error("InvalidRequestFormat", f"{address} is no public address", "address")
+        if dns and address.version == 6:
+            what = "this fabric has resolvers of IPv4 addresses only"
+            raise properties.error("UnsupportedProperty", what, "dns")
         if address in OUTBOUND_POOL:
             raise properties.error("InvalidRequestFormat", f"{OUTBOUND_POOL} is the fabric's own", "address")
         if address == MANAGEMENT_ADDRESS:
@@ -55,6 +61,14 @@ class InternetHosts:
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A host may always go."""
+
+
+def _is_public(address: Address) -> bool:
+    """Whether the internet can have an address."""
+    if address.version == 6 and (address not in _UNICAST6 or address.scope_id):
+        return False
+    documentation = any(address in block for block in _DOCUMENTATION)
+    return (address.is_global or documentation) and not address.is_multicast and address != WIRESERVER_ADDRESS
 
 
 def intent_of(document: Document) -> InternetHost:

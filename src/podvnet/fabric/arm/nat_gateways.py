@@ -1,16 +1,17 @@
 """Microsoft.Network/natGateways: the way out of the subnets that name it.
 
-Source: Azure document "Azure NAT Gateway resource": up to sixteen addresses, of public addresses and whole prefixes.
+Source: Azure document "Azure NAT Gateway resource": up to sixteen addresses, of public addresses and whole prefixes, of
+IPv4 alone; those of IPv6, which the SKU StandardV2 has, are not carried out.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import Linker, refuse_use
 from podvnet.fabric.arm.public_ip_addresses import refuse_taken
-from podvnet.fabric.arm.public_ip_prefixes import refuse_change, zones_of
+from podvnet.fabric.arm.public_ip_prefixes import refuse_change, version_of, zones_of
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import NAT_GATEWAYS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
 from podvnet.model import limits
@@ -42,8 +43,13 @@ class NatGateways:
         prefixes = linker.each(properties, "publicIpPrefixes", PUBLIC_PREFIXES)
         for each in addresses:
             refuse_taken(properties, each, resource, world)
+        for key, listed in (("publicIpAddresses", addresses), ("publicIpPrefixes", prefixes)):
+            six = next((each for each in listed if version_of(each) == 6), None)
+            if six:
+                what = f"a NAT gateway leads IPv4 alone to the internet; {six['id']} is IPv6"
+                raise properties.error("InvalidRequestFormat", what, key)
         _check_prefixes(properties, prefixes, resource, world)
-        count = len(addresses) + sum(IPv4Network(each["properties"]["ipPrefix"]).num_addresses for each in prefixes)
+        count = len(addresses) + sum(ip_network(each["properties"]["ipPrefix"]).num_addresses for each in prefixes)
         if count > limits.ADDRESSES_PER_NAT_GATEWAY:
             raise properties.error(
                 "NatGatewayPublicIpCountLimitReached",

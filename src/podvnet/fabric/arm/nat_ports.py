@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from podvnet.fabric.arm.public_ip_prefixes import version_of
 from podvnet.fabric.arm.world import LOAD_BALANCERS, Document, World, addresses_of
 from podvnet.model.address import Address
 from podvnet.model.arm_error import ArmError
@@ -102,6 +103,6 @@ def _version(balancer: Document, rule: Document, world: World) -> int:
     frontend = next(each for each in balancer["properties"]["frontendIPConfigurations"] if each["id"].lower() == key)
     inner = frontend["properties"]
     public = inner.get("publicIPAddress", inner.get("publicIPPrefix"))
-    shown = world.documents[public["id"].lower()]["properties"] if public else inner
-    member = "publicIPAddressVersion" if public else "privateIPAddressVersion"
-    return 6 if shown.get(member) == "IPv6" else 4
+    if public:
+        return version_of(world.documents[public["id"].lower()])
+    return 6 if inner.get("privateIPAddressVersion") == "IPv6" else 4

@@ -1,24 +1,26 @@
 """Microsoft.Network/publicIPPrefixes: a run of public addresses, chosen at creation and kept.
 
-Source: Azure document "Public IP address prefix": sizes /28 to /31, all addresses usable, none can be asked for.
+Source: Azure document "Public IP address prefix": sizes /28 to /31, of IPv6 /124 to /127, all addresses usable, none
+can be asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import refuse_use
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import INTERNET_HOSTS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
+from podvnet.model.address import Prefix
 from podvnet.model.arm_error import ArmError
 from podvnet.model.public_address import PublicAddress
 from podvnet.model.resource_id import ResourceId, parse
 
-_SHORTEST, _LONGEST = 28, 31
-_DEFAULT_LENGTH = 28
+_LENGTHS = {4: (28, 31), 6: (124, 127)}
+"""By IP version, the shortest and the longest; the shortest where nothing is said."""
 
 
 class PublicIpPrefixes:
@@ -36,17 +38,18 @@ class PublicIpPrefixes:
             "natGateway", "ipPrefix",
         )  # fmt: skip
         properties.refuse_unsupported("customIPPrefix")
-        properties.only("publicIPAddressVersion", "IPv4")
-        length = properties.number("prefixLength", _DEFAULT_LENGTH, _SHORTEST, _LONGEST)
+        version = read_version(properties)
+        length = properties.number("prefixLength", _LENGTHS[version][0], *_LENGTHS[version])
         tags = ip_tags(properties)
         sku, zones = sku_of(body), zones_of(body)
         properties.refuse_unread()
         body.refuse_unread()
         if previous:
+            refuse_change(resource, "publicIPAddressVersion", f"IPv{version_of(previous)}", f"IPv{version}")
             refuse_change(resource, "prefixLength", previous["properties"]["prefixLength"], length)
             refuse_change(resource, "sku", previous["sku"], sku)
             refuse_change(resource, "zones", previous.get("zones", []), zones)
-        prefix = previous["properties"]["ipPrefix"] if previous else str(_choose(resource, length, world))
+        prefix = previous["properties"]["ipPrefix"] if previous else str(_choose(resource, version, length, world))
         document["sku"] = sku
         if zones:
             document["zones"] = zones
@@ -54,7 +57,7 @@ class PublicIpPrefixes:
             "provisioningState": "Succeeded",
             "resourceGuid": stable_guid(resource, "resource"),
             "prefixLength": length,
-            "publicIPAddressVersion": "IPv4",
+            "publicIPAddressVersion": f"IPv{version}",
             "ipTags": tags,
             "ipPrefix": prefix,
         }
@@ -69,6 +72,16 @@ class PublicIpPrefixes:
 def intent_of(document: Document) -> PublicAddress:
     """The prefix as the compilers see it."""
     return PublicAddress(parse(document["id"]), ip_network(document["properties"]["ipPrefix"]))
+
+
+def read_version(properties: Fields) -> int:
+    """The IP version that a public address or prefix asks for: 4 unless it says otherwise."""
+    return int(properties.choice("publicIPAddressVersion", "IPv4", "IPv4", "IPv6").removeprefix("IPv"))
+
+
+def version_of(public: Document) -> int:
+    """The IP version of a settled public address or prefix."""
+    return int(public["properties"]["publicIPAddressVersion"].removeprefix("IPv"))
 
 
 def sku_of(body: Fields) -> Document:
@@ -123,33 +136,33 @@ def refuse_change(resource: ResourceId, key: str, old: object, new: object) -> N
         )
 
 
-def given_out(world: World) -> Iterator[IPv4Network]:
+def given_out(world: World) -> Iterator[Prefix]:
     """The public addresses and prefixes that there are."""
     for document in world.of_type(PUBLIC_PREFIXES):
-        yield IPv4Network(document["properties"]["ipPrefix"])
+        yield ip_network(document["properties"]["ipPrefix"])
     for document in world.of_type(PUBLIC_ADDRESSES):
-        yield IPv4Network(document["properties"]["ipAddress"])
+        yield ip_network(document["properties"]["ipAddress"])
 
 
-def free_run(resource: ResourceId, length: int, world: World) -> IPv4Network:
-    """The lowest run of a length in the public pool that nobody has.
+def free_run(resource: ResourceId, version: int, length: int, world: World) -> Prefix:
+    """The lowest run of a length in the public pool of an IP version that nobody has.
 
     Raises:
         ArmError: there is none.
     """
     # As one long number of a bit an address, a run is free when its bits are not set.
-    pool = world.public_pool
+    pool = _pool(world, version)
     first = int(pool.network_address)
-    size = 1 << (32 - length)
+    size = 1 << (pool.max_prefixlen - length)
     bits = 0
-    hosts = (IPv4Network(host["properties"]["address"]) for host in world.of_type(INTERNET_HOSTS))
+    hosts = (ip_network(host["properties"]["address"]) for host in world.of_type(INTERNET_HOSTS))
     for run in (*given_out(world), *hosts):
-        if run.overlaps(pool):
+        if run.version == version and run.overlaps(pool):
             bits |= ((1 << run.num_addresses) - 1) << max(0, int(run.network_address) - first)
     ends = {0, pool.num_addresses - 1} if size == 1 and pool.num_addresses > 2 else set()
     for offset in range(0, pool.num_addresses - size + 1, size):
         if not bits >> offset & ((1 << size) - 1) and offset not in ends:
-            return IPv4Network((IPv4Address(first + offset), length))
+            return ip_network((first + offset, length))
     raise ArmError(
         "StandardSkuPublicIPCountLimitReached",
         f"the fabric's public addresses ({pool}) hold no {size} free ones in a row",
@@ -157,11 +170,16 @@ def free_run(resource: ResourceId, length: int, world: World) -> IPv4Network:
     )
 
 
-def _choose(resource: ResourceId, length: int, world: World) -> IPv4Network:
-    if length <= world.public_pool.prefixlen:
+def _pool(world: World, version: int) -> Prefix:
+    return world.public_pool6 if version == 6 else world.public_pool
+
+
+def _choose(resource: ResourceId, version: int, length: int, world: World) -> Prefix:
+    pool = _pool(world, version)
+    if length <= pool.prefixlen:
         raise ArmError(
             "StandardSkuPublicIPCountLimitReached",
-            f"the fabric's public addresses ({world.public_pool}) are too few for a /{length}",
+            f"the fabric's public addresses ({pool}) are too few for a /{length}",
             target=str(resource),
         )
-    return free_run(resource, length, world)
+    return free_run(resource, version, length, world)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from podvnet.fabric.arm.world import INTERNET_HOSTS, SQL_SERVERS, STORAGE_ACCOUNTS, SUBNETS, Document, World
+from podvnet.model.address import Address
 from podvnet.model.arm_error import ArmError
 from podvnet.model.resource_id import ResourceId, parse
 from podvnet.model.service import ServiceKind
@@ -28,7 +29,7 @@ def choose_number(resource: ResourceId, world: World) -> int:
         ArmError: there are no addresses left.
     """
     taken = {each["_fabric"]["number"] for each in world.of_type(resource.type)}
-    hosts = {IPv4Address(each["properties"]["address"]) for each in world.of_type(INTERNET_HOSTS)}
+    hosts = {ip_address(each["properties"]["address"]) for each in world.of_type(INTERNET_HOSTS)}
     pool = _pool(resource.type)
     for number in range(1, pool.num_addresses // _SIZE):
         if number not in taken and not hosts.intersection(_run(pool, number)):
@@ -43,7 +44,7 @@ def addresses(full_type: str, number: int) -> list[IPv4Address]:
     return _run(_pool(full_type), number)
 
 
-def is_given_out(address: IPv4Address, world: World) -> bool:
+def is_given_out(address: Address, world: World) -> bool:
     """Tell whether a service has an address."""
     return any(
         address in addresses(full_type, each["_fabric"]["number"])
