@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -16,6 +17,7 @@ from azure.mgmt.compute.models import VirtualMachineIdentity
 from podvnet.runtime.probe import echo, seen_as
 from podvnet.testing.cloud import Cloud, access_for, cloud_for
 from podvnet.testing.cni import Runtime, Sandbox, address_of, configuration, eventually
+from podvnet.testing.docker_calls import DockerCalls
 from podvnet.testing.lab import PODVNET, laboratory
 
 RESOURCES = """
@@ -172,6 +174,18 @@ def test_an_add_on_an_empty_pool_waits_for_the_write_and_not_for_the_next_questi
     vm1.start_agent(*GROWING, "--pool-interval", "600", "--pool-min-free", "0")
     assert len(attach_at_once(vm1, 1)) == 1
     assert pool_is(vm1, 16)
+
+
+def test_docker_on_an_empty_pool_waits_for_the_write_as_well(vm1: Runtime) -> None:
+    vm1.start_agent(*GROWING, "--docker", "--pool-interval", "600", "--pool-min-free", "0")
+    docker = DockerCalls(vm1)
+    with ThreadPoolExecutor(17) as beside:
+        addresses = list(beside.map(docker.reserve, [""] * 17))
+    assert len(set(addresses)) == 17
+    assert pool_is(vm1, 32)
+    for address in addresses:
+        docker.release(address)
+    assert eventually(lambda: vm1.held() == {})
 
 
 def test_a_subnet_that_is_full_is_filled_and_then_named(vm3: Runtime, cloud: Cloud) -> None:

@@ -161,6 +161,38 @@ def test_a_container_may_be_on_a_network_of_another_driver_besides(docker: Docke
         docker.docker("network", "rm", "zone", "twin", check=False)
 
 
+@pytest.mark.parametrize(
+    ("other", "by_bridge", "order"),
+    [("another", True, (NETWORK, "another")), ("zone", False, ("zone", NETWORK))],
+    ids=["it has the default route", "it has not"],
+)
+def test_what_is_for_the_subnet_never_leaves_by_a_network_of_another_driver(
+    docker: Docker, other: str, by_bridge: bool, order: tuple[str, str]
+) -> None:
+    """Of networks with both IP versions Docker gives the one whose name sorts first the default route."""
+    docker.docker("network", "create", "--ipv6", "--subnet=fd77::/64", other)
+    try:
+        docker.run_with("both", f"--network={order[0]}")
+        docker.docker("network", "connect", order[1], "both")
+        made = docker.inspect("both")
+        routes = docker.execute("both", "ip", "route").splitlines()
+        default = next(line for line in routes if line.startswith("default"))
+        assert (not default.startswith("default via 10.1.1.1 ")) is by_bridge
+        link = next(line for line in routes if line.startswith("10.1.1.0/24 via 10.1.1.1 ")).split("dev ")[1].split()[0]
+        assert made.address in docker.execute("both", "ip", "-4", "addr", "show", "dev", link)
+        six = docker.execute("both", "ip", "-6", "route").splitlines()
+        assert any(line.startswith("fd00:1:0:1::/64 via fd00:1:0:1::1 ") and f"dev {link}" in line for line in six)
+        peer = docker.run("peer")
+        for mine, address in zip(made.addresses, peer.addresses, strict=True):
+            assert whoami(docker, "both", address) == mine
+            assert whoami(docker, "peer", mine) == address
+        docker.docker("network", "disconnect", other, "both")
+        assert whoami(docker, "both", peer.address) == made.address
+    finally:
+        docker.remove_all()
+        docker.docker("network", "rm", other)
+
+
 def test_addresses_set_aside_are_not_given_out(docker: Docker) -> None:
     with network(docker, "ranged", SUBNET, "--ip-range=10.1.1.64/30", "--aux-address=router=10.1.1.65"):
         made = {docker.run_with(f"in{n}", "--network=ranged", command=SERVER).name for n in range(3)}
@@ -244,6 +276,8 @@ def test_it_does_not_matter_who_is_started_first(clean: Site) -> None:
         usual.end()
         for words in (("-P", "FORWARD", "ACCEPT"), ("-F",), ("-X",), ("-t", "nat", "-F"), ("-t", "nat", "-X")):
             lab.inside("vm2", "iptables", *words)
+        for table in ("filter", "nat"):  # which are empty now, and which nobody had before
+            lab.inside("vm2", "nft", "delete", "table", "ip", table)
         lab.inside("vm2", "ip", "link", "delete", "docker0")
         engine.start()
 

@@ -10,6 +10,8 @@ An attachment's state says what a crash may have left: ``building`` and ``leavin
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +30,13 @@ from podvnet.agent.ledger_record import (
 from podvnet.model.address import Address, Mac, Prefix
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
 
-_COLUMNS = "number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result"
+_COLUMNS = (
+    "number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result, interface, gateway"
+)
+
+# Reading an address takes longer than finding it, and those of a pool come again and again.
+_interface = functools.lru_cache(2048)(ip_interface)
+_gateway = functools.lru_cache(64)(ip_address)
 
 
 class Ledger:
@@ -91,9 +99,14 @@ class Ledger:
         )
         return next(rows, None)
 
+    def holder(self, address: Address) -> Row | None:
+        """The row of the attachment that holds an address."""
+        found = self._rows("WHERE number = (SELECT holder FROM addresses WHERE address = ?)", (str(address),))
+        return next(found, None)
+
     def rows(self) -> list[Row]:
         """Every row, in the order of attachment."""
-        return list(self._rows("ORDER BY number", ()))
+        return list(self._rows("", ()))
 
     def begin(
         self,
@@ -391,21 +404,22 @@ class Ledger:
         ]
 
     def _rows(self, condition: str, parameters: tuple[object, ...]) -> Iterator[Row]:
-        found = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM attachments {condition}",  # noqa: S608 - both are constants of ours
+        # One query for all: an attachment has a line for each of its addresses, or one without.
+        lines = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM attachments LEFT JOIN addresses ON holder = number {condition}"  # noqa: S608 - both are constants of ours
+            " ORDER BY number, version",
             parameters,
         ).fetchall()
-        for number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result in found:
-            held = self._connection.execute(
-                "SELECT interface, gateway FROM addresses WHERE holder = ? ORDER BY version", (number,)
-            ).fetchall()
+        for columns, group in itertools.groupby(lines, key=lambda line: line[:-2]):
+            number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result = columns
+            held = [line[-2:] for line in group if line[-1] is not None]
             attachment = Attachment(
                 number=number,
                 key=AttachmentKey(network, container, ifname),
                 mode=Mode(mode or "transparent"),
                 mac=Mac(mac),
                 mtu=mtu,
-                addresses=tuple(ip_interface(text) for text, _ in held),
-                gateways=tuple(ip_address(text) for _, text in held),
+                addresses=tuple(_interface(text) for text, _ in held),
+                gateways=tuple(_gateway(text) for _, text in held),
             )
             yield Row(attachment, State(state), not mode, sandbox, sandbox_id, pod, result or b"")

@@ -1,4 +1,4 @@
-"""Takes everything the agent left on a VM away: pods' links, tables, the software bridge, the ledger."""
+"""Takes everything the agent left on a VM away: pods' links, tables, the software bridge, ledger, Docker's networks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from podvnet.agent.docker import forwarding
+from podvnet.agent.docker.networks import FILE
 from podvnet.agent.node import bridge_present, forget_way6, remove_bridge
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
 from podvnet.linux.executor import Executor
@@ -20,8 +21,13 @@ class NotEmptyError(Exception):
     """Pods are attached."""
 
 
-def remove_traces(run: Path, *, force: bool) -> list[str]:
+def remove_traces(run: Path, state: Path, *, force: bool) -> list[str]:
     """Remove what there is; return it in words.
+
+    Args:
+        run: the agent's directory on tmpfs.
+        state: the one on disk. What is asked for pods stays there: it is undone by an agent that comes.
+        force: also if pods are attached.
 
     Raises:
         NotEmptyError: pods are attached and ``force`` is not set; nothing was removed.
@@ -55,4 +61,9 @@ def remove_traces(run: Path, *, force: bool) -> list[str]:
         executor.close()
     for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", "agent.lock", "agent.sock"):
         (run / name).unlink(missing_ok=True)
+    kept = sorted(state.glob(f"{FILE}*"))
+    for path in kept:
+        path.unlink(missing_ok=True)
+    if kept:
+        removed.append(f"what was known of Docker's networks, in {state}")
     return removed

@@ -176,6 +176,7 @@ def _pool(found: dict[str, Any]) -> Iterator[Finding]:
 
 _REASONS = {
     "spoofed": "a pod sent with a MAC or address that is not its own",
+    "loopback_refused": "a pod or container sent to the VM's 127.0.0.1",
     "metadata_refused": "pods may not ask IMDS or the wireserver (agent option --pods-may-ask-platform)",
 }
 

@@ -34,6 +34,8 @@ UNIT = Path("/etc/systemd/system/podvnet-agent.service")
 ENVIRONMENT = Path("/etc/podvnet/agent.env")
 """Options of the agent as variables, read at its start."""
 RUN = Path("/run/podvnet")
+STATE = Path("/var/lib/podvnet")
+DOCKER_SOCKET = Path("/run/docker/plugins/azure-vnet.sock")
 LOG = Path("/var/log/podvnet-agent.log")
 _READY_TIMEOUT = 60.0
 
@@ -41,7 +43,7 @@ _UNIT_TEXT = """[Unit]
 Description=podvnet agent: pods on the Azure virtual network
 After=network-online.target
 Wants=network-online.target
-Before=containerd.service crio.service kubelet.service
+Before=containerd.service crio.service docker.service kubelet.service
 
 [Service]
 Type=notify
@@ -151,7 +153,7 @@ def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None
     _stop_agent()
     withdrawn(target).unlink(missing_ok=True)
     try:
-        removed = remove_traces(RUN, force=force)
+        removed = remove_traces(RUN, STATE, force=force)
     except NotEmptyError as error:
         raise FailureError(str(error), "delete the pods first, or use --force", as_json=as_json) from None
     if UNIT.exists():
@@ -162,6 +164,8 @@ def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None
         (bin_dir / program).unlink(missing_ok=True)
     conflists.unlink_reference(bin_dir)
     NETAVARK.unlink(missing_ok=True)
+    if _forget_docker():
+        removed.append(f"Docker's driver azure-vnet, from {ENVIRONMENT}")
     if as_json:
         print_json({"removed": removed})
         return
@@ -210,6 +214,20 @@ def _serve_docker() -> str:
         text = ENVIRONMENT.read_text(encoding="utf-8") if ENVIRONMENT.exists() else ""
         _write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}PODVNET_DOCKER=1\n")
     return f"Docker's driver azure-vnet, by {ENVIRONMENT}"
+
+
+def _forget_docker() -> bool:
+    """Take back what :func:`_serve_docker` wrote, and nothing else of the file; tell whether it was there."""
+    DOCKER_SOCKET.unlink(missing_ok=True)  # of an agent that was killed: Docker would go on asking there
+    if "PODVNET_DOCKER" not in _environment():
+        return False
+    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = "".join(line for line in lines if line.partition("=")[0].strip() != "PODVNET_DOCKER")
+    if kept.strip():
+        _write(ENVIRONMENT, kept)
+    else:
+        ENVIRONMENT.unlink()
+    return True
 
 
 def _start_agent(conflist: Path, *, as_json: bool) -> str:

@@ -1,12 +1,13 @@
-"""A resource manager that holds one NIC and can be told to fail, behind azure-core's own transport interface."""
+"""A resource manager that holds one NIC and can be told to fail, behind azure-core's own transport. Docker's driver."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -21,6 +22,7 @@ from podvnet.model.address import Mac
 from podvnet.model.nic_pool import NicPool
 from podvnet.model.resource_id import parse
 from podvnet.plan.pool_target import PoolChange, PoolPolicy, Shape, Usage, pool_change
+from podvnet.testing.docker_plugin import Plugin
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g/providers"
 MACHINE = parse(f"{GROUP}/Microsoft.Compute/virtualMachines/vm")
@@ -183,3 +185,10 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[Plugin]:
+    made = Plugin(tmp_path)
+    yield made
+    made.end()

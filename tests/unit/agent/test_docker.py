@@ -9,157 +9,15 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from podvnet.agent.docker import protocol
-from podvnet.agent.docker.driver import Driver
-from podvnet.agent.docker.front import Front
-from podvnet.agent.docker.network_driver import Parts
-from podvnet.agent.docker.networks import Networks
 from podvnet.agent.docker.protocol import DockerError
-from podvnet.agent.ledger import Ledger
-from podvnet.agent.ledger_record import PoolAddress
-from podvnet.agent.verbs import Standing
-from podvnet.agent.wiring import Wiring
-from podvnet.model.address import GATEWAY6, Mac
-from podvnet.model.attachment import Attachment, Node
-from podvnet.model.kernel import Ruleset
-
-NETWORK, ENDPOINT, OTHER = "a" * 64, "b" * 64, "c" * 64
-POOL = "azure-vnet|10.1.1.0/24|10.1.1.0/24"
-POOL6 = "azure-vnet|fd00::/64|fd00::/64"
-NODE = Node(
-    "eth0",
-    2,
-    Mac("00:0d:3a:00:00:01"),
-    (ip_address("10.1.1.4"), ip_address("fd00::4")),
-    (ip_network("10.1.1.0/24"), ip_network("fd00::/64")),
-    1500,
-)
-E = {"NetworkID": NETWORK, "EndpointID": ENDPOINT}
-IPV4 = [{"AddressSpace": "azure-vnet", "Pool": "10.1.1.0/24", "Gateway": "10.1.1.1/24", "AuxAddresses": {}}]
-IPV6 = [{"AddressSpace": "azure-vnet", "Pool": "fd00::/64", "Gateway": "fd00::1/64", "AuxAddresses": {}}]
-
-
-@dataclass
-class Kernel:
-    """What the driver does to the kernel, kept in lists."""
-
-    offered: dict[int, Attachment] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
-    table: str = ""
-
-    def offer(self, attachment: Attachment) -> None:
-        self.offered[attachment.link_index] = attachment
-
-    def offers(self) -> frozenset[str]:
-        return frozenset(each.offered_name for each in self.offered.values()) - self.taken
-
-    def links(self) -> dict[int, Attachment]:
-        return self.offered
-
-    def take_down(self, attachment: Attachment, _: int | None) -> None:
-        self.offered.pop(attachment.link_index, None)
-
-    def write_table(self, _: str, rules: Ruleset | None) -> None:
-        self.table = rules.text if rules else ""
-
-
-class Plugin:
-    """The driver as Docker sees it, without the socket."""
-
-    def __init__(self, folder: Path, rest: float = 0.0) -> None:
-        self.kernel = Kernel()
-        self.folder = folder
-        self.rest = rest
-        self.admitted = 0
-        self.start()
-
-    def start(self) -> None:
-        self.ledger = Ledger(self.folder / "ledger.db", "this-boot")
-        four = [PoolAddress(ip_interface(f"10.1.1.{n}/24"), ip_address("10.1.1.1")) for n in (5, 6, 7)]
-        six = [PoolAddress(ip_interface(f"fd00::{n}/64"), GATEWAY6) for n in (5, 6)]
-        self.ledger.fill([*four, *six])
-        parts = Parts(self.ledger, cast("Wiring", self.kernel), self._admit)
-        self.standing = Standing(NODE)
-        self.driver = Driver(parts, Networks(self.folder / "docker.db"), self.standing, self.rest)
-        self.front = Front(self.folder / "docker.sock", self.driver, lambda task: task())
-        self.driver.stand(NODE)
-
-    def _admit(self) -> None:
-        self.admitted += 1
-
-    def end(self) -> None:
-        self.driver.close()
-        self.ledger.close()
-
-    def raw(self, method: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        status, document = self.front.serve(f"/{method}", body)
-        return status, json.loads(document)
-
-    def call(self, method: str, **document: Any) -> dict[str, Any]:
-        status, answer = self.raw(method, json.dumps(document).encode())
-        assert (status, "Err" in answer) == (200, False), answer
-        return answer
-
-    def refused(self, method: str, **document: Any) -> str:
-        _, answer = self.raw(method, json.dumps(document).encode())
-        assert answer["Err"] == answer["Error"]
-        return str(answer["Err"])
-
-    def network(self, identifier: str = NETWORK, *, internal: bool = False) -> None:
-        options = {"com.docker.network.internal": True} if internal else {}
-        self.call("NetworkDriver.CreateNetwork", NetworkID=identifier, Options=options, IPv4Data=IPV4, IPv6Data=IPV6)
-
-    def address(self, pool: str = POOL, wanted: str = "") -> str:
-        return str(self.call("IpamDriver.RequestAddress", PoolID=pool, Address=wanted, Options=None)["Address"])
-
-    def endpoint(self, identifier: str = ENDPOINT, wanted: str = "", **options: Any) -> str:
-        """Do what ``docker run`` does; return the address."""
-        address = self.address(wanted=wanted)
-        interface = {"Address": address, "AddressIPv6": "", "MacAddress": ""}
-        who = {"NetworkID": NETWORK, "EndpointID": identifier}
-        self.call("NetworkDriver.CreateEndpoint", **who, Interface=interface, Options=options)
-        joined = self.call(
-            "NetworkDriver.Join", **who, SandboxKey=f"/var/run/docker/netns/{identifier[:12]}", Options={}
-        )
-        self.kernel.taken.add(joined["InterfaceName"]["SrcName"])
-        return address.partition("/")[0]
-
-    def gone(self, address: str, identifier: str = ENDPOINT) -> None:
-        """Do what ``docker rm`` does."""
-        who = {"NetworkID": NETWORK, "EndpointID": identifier}
-        self.call("NetworkDriver.RevokeExternalConnectivity", **who)
-        self.call("NetworkDriver.Leave", **who)
-        self.call("NetworkDriver.DeleteEndpoint", **who)
-        self.call("IpamDriver.ReleaseAddress", PoolID=POOL, Address=address)
-
-    @property
-    def held(self) -> int:
-        return self.ledger.count(time.monotonic(), self.rest).held
-
-
-@pytest.fixture
-def plugin(tmp_path: Path) -> Iterator[Plugin]:
-    made = Plugin(tmp_path)
-    yield made
-    made.end()
-
-
-def ports(*bindings: tuple[int, str, int, int]) -> dict[str, Any]:
-    """The option of a call: (protocol, address of the VM, port of the VM, port of the container)."""
-    listed = [
-        {"Proto": protocol, "IP": "", "Port": port, "HostIP": host, "HostPort": host_port, "HostPortEnd": host_port}
-        for protocol, host, host_port, port in bindings
-    ]
-    return {"com.docker.network.portmap": listed}
-
+from podvnet.model.attachment import Node
+from podvnet.testing.docker_plugin import ENDPOINT, IPV4, NETWORK, NODE, OTHER, POOL, POOL6, E, Plugin, ports
 
 # -- what depends on nothing
 
@@ -293,6 +151,41 @@ def test_a_network_needs_our_ipam_driver_and_options_that_are_known(plugin: Plug
         assert words in plugin.refused("NetworkDriver.CreateNetwork", **create, IPv4Data=IPV4, Options=generic)
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"IPv4Data": [IPV4[0] | {"Pool": "ten"}]}, "'ten' is not a subnet"),
+        ({"IPv4Data": [IPV4[0] | {"Pool": ""}]}, "'' is not a subnet"),
+        ({"IPv4Data": [IPV4[0] | {"Pool": "10.1.1.7/24"}]}, "'10.1.1.7/24' is not a subnet"),
+        ({"IPv4Data": [IPV4[0] | {"Pool": "10.2.0.0/24"}]}, "10.2.0.0/24 is not a subnet of NIC eth0"),
+        ({"IPv6Data": [{"AddressSpace": "azure-vnet", "Pool": "fd01::/64"}]}, "fd01::/64 is not a subnet of NIC eth0"),
+        ({"IPv4Data": [IPV4[0] | {"AuxAddresses": {"router": "nine"}}]}, "'nine' is not an address"),
+        ({"IPv4Data": [7]}, "cannot be read"),
+        ({"IPv4Data": None, "IPv6Data": None}, "--ipam-driver azure-vnet"),
+        ({"Options": {"com.docker.network.generic": "all"}}, "is 'all', not a list of names and values"),
+        ({"Options": {"com.docker.network.generic": [1]}}, "is [1], not a list of names and values"),
+        ({"Options": {"com.docker.network.internal": "false"}}, "is 'false', not true or false"),
+        ({"NetworkID": "a network"}, "cannot be read"),
+        ({"NetworkID": ""}, "cannot be read"),
+        ({"NetworkID": f"{NETWORK}\n"}, "cannot be read"),
+    ],
+)
+def test_a_network_that_cannot_be_understood_is_refused_and_never_a_bug(
+    plugin: Plugin, spoilt: dict[str, Any], words: str
+) -> None:
+    sound = {"NetworkID": NETWORK, "Options": {}, "IPv4Data": IPV4, "IPv6Data": []}
+    assert words in plugin.refused("NetworkDriver.CreateNetwork", **sound | spoilt)
+    assert plugin.held == 0
+    plugin.call("NetworkDriver.CreateNetwork", **sound)
+
+
+@pytest.mark.parametrize("mtu", ["²", "", "-1400", "1_400", "9" * 5000, "1400.0", 1400.5, True, None, [1400], "1279"])
+def test_an_mtu_that_is_no_number_is_refused_and_never_a_bug(plugin: Plugin, mtu: Any) -> None:
+    options = {"com.docker.network.generic": {"com.docker.network.driver.mtu": mtu}}
+    sound = {"NetworkID": NETWORK, "IPv4Data": IPV4, "IPv6Data": []}
+    assert "is not between 1280 and 1500" in plugin.refused("NetworkDriver.CreateNetwork", **sound, Options=options)
+
+
 def test_auxiliary_addresses_are_set_aside_as_long_as_the_network_is_there(plugin: Plugin) -> None:
     address = plugin.address(wanted="10.1.1.6")
     auxiliary = [IPV4[0] | {"AuxAddresses": {"router": address}}]
@@ -321,7 +214,9 @@ def test_a_container_is_told_its_interface_its_next_hop_and_its_routes(plugin: P
         "GatewayIPv6": "fd00::1",
         "StaticRoutes": [
             {"Destination": "10.1.1.1/32", "RouteType": 1, "NextHop": ""},
+            {"Destination": "10.1.1.0/24", "RouteType": 0, "NextHop": "10.1.1.1"},
             {"Destination": "fd00::1/128", "RouteType": 1, "NextHop": ""},
+            {"Destination": "fd00::/64", "RouteType": 0, "NextHop": "fd00::1"},
         ],
     }
     assert plugin.call("NetworkDriver.EndpointOperInfo", **E)["Value"]["podvnet.link"] == attachment.link_name
@@ -356,6 +251,8 @@ def test_endpoints_that_cannot_be_are_refused(plugin: Plugin) -> None:
     assert "without an address" in plugin.refused("NetworkDriver.CreateEndpoint", **E)
     bad = interface | {"Address": "five"}
     assert "'five' is not an address" in plugin.refused("NetworkDriver.CreateEndpoint", **E, Interface=bad)
+    swapped = {"Address": "fd00::5/128", "AddressIPv6": "10.1.1.5/32"}
+    assert "fd00::5/128 is not of IPv4" in plugin.refused("NetworkDriver.CreateEndpoint", **E, Interface=swapped)
     assert "is not known" in plugin.refused("NetworkDriver.Join", **E, SandboxKey="/x")
     plugin.endpoint(OTHER, "10.1.1.5")
     assert "in use by Docker endpoint" in plugin.refused("NetworkDriver.CreateEndpoint", **E, Interface=interface)
@@ -429,56 +326,6 @@ def test_a_network_that_goes_takes_what_is_left_of_its_containers_along(plugin: 
     assert (plugin.held, plugin.kernel.offered) == (0, {})
 
 
-# -- published ports
-
-
-def test_published_ports_lead_to_the_container_until_they_are_revoked(plugin: Plugin) -> None:
-    plugin.network()
-    address = plugin.endpoint()
-    options = ports((6, "", 0, 80), (17, "127.0.0.1", 0, 53))
-    plugin.call("NetworkDriver.ProgramExternalConnectivity", **E, Options=options)
-    shown = plugin.call("NetworkDriver.EndpointOperInfo", **E)["Value"]["podvnet.ports"]
-    chosen = [text.partition("/")[0].rpartition(":")[2] for text in shown]
-    assert f"tcp dport {chosen[0]} dnat ip to {address}:80" in plugin.kernel.table
-    assert f"ip daddr 127.0.0.1 udp dport {chosen[1]} dnat ip to {address}:53" in plugin.kernel.table
-    plugin.call("NetworkDriver.RevokeExternalConnectivity", **E)
-    assert plugin.kernel.table == ""
-    assert plugin.call("NetworkDriver.RevokeExternalConnectivity", **E) == {}
-
-
-def test_a_port_is_published_once_and_a_range_gives_the_next(plugin: Plugin) -> None:
-    plugin.network()
-    plugin.endpoint()
-    plugin.endpoint(OTHER)
-    plugin.call("NetworkDriver.ProgramExternalConnectivity", **E, Options=ports((6, "", 0, 80)))
-    taken = int(plugin.call("NetworkDriver.EndpointOperInfo", **E)["Value"]["podvnet.ports"][0].partition("/")[0])
-    other = {"NetworkID": NETWORK, "EndpointID": OTHER}
-    refused = plugin.refused("NetworkDriver.ProgramExternalConnectivity", **other, Options=ports((6, "", taken, 80)))
-    assert f"port {taken}/tcp of the VM cannot be published: Address already in use" in refused
-    wide = ports((6, "", taken, 80))
-    wide["com.docker.network.portmap"][0]["HostPortEnd"] = taken + 50
-    plugin.call("NetworkDriver.ProgramExternalConnectivity", **other, Options=wide)
-    assert plugin.kernel.table.count("dnat ip to") == 2
-
-
-@pytest.mark.parametrize(
-    ("bindings", "words"),
-    [
-        ([{"Proto": 47, "Port": 1}], "IP protocol 47"),
-        ([{"Proto": 6, "Port": 1, "HostIP": "here"}], "'here' is not an address"),
-        ([{"Proto": 6, "Port": 1, "HostIP": "192.0.2.1", "HostPort": 80}], "192.0.2.1:80/tcp"),
-        ([{"Port": 1}], "cannot be read"),
-        ("all", "cannot be read"),
-    ],
-)
-def test_ports_that_cannot_be_published_are_refused(plugin: Plugin, bindings: Any, words: str) -> None:
-    plugin.network()
-    plugin.endpoint()
-    options = {"com.docker.network.portmap": bindings}
-    assert words in plugin.refused("NetworkDriver.ProgramExternalConnectivity", **E, Options=options)
-    assert plugin.kernel.table == ""
-
-
 # -- over time
 
 
@@ -547,9 +394,15 @@ def test_it_speaks_http_at_a_socket_that_only_root_may_open(plugin: Plugin) -> N
         document = json.loads(response.read())
         assert (response.status, response.getheader("Content-Type")) == (status, protocol.CONTENT_TYPE)
         assert ("Err" in document) == (status != 200)
-    connection.request("POST", "/Plugin.Activate", headers={"Content-Length": "99999999"})
-    assert connection.getresponse().status == 413
     connection.close()
+    for length in ("99999999", "9" * 5000, "²", "-1", "two"):
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.connect(str(path))
+        connection.request("POST", "/Plugin.Activate", headers={"Content-Length": length})
+        response = connection.getresponse()
+        assert response.status == 413
+        assert "bytes is not read" in json.loads(response.read())["Err"]
+        connection.close()
     plugin.front.stop()
     assert not path.exists()
 
@@ -570,20 +423,6 @@ def test_a_docker_that_was_started_before_the_vm_is_known_finds_nothing_half_mad
     plugin.address()
     plugin.driver.stand(NODE)
     assert plugin.held == 1
-
-
-def test_ports_of_a_container_whose_link_is_gone_can_be_published_again(plugin: Plugin) -> None:
-    plugin.network()
-    plugin.endpoint()
-    plugin.call("NetworkDriver.ProgramExternalConnectivity", **E, Options=ports((6, "", 0, 80)))
-    number = int(plugin.kernel.table.partition("tcp dport ")[2].split()[0])
-    row = next(row for row in plugin.ledger.rows() if row.attachment.key.container == ENDPOINT)
-    plugin.ledger.release(row.attachment.number, None)  # what reconciliation does
-    plugin.driver.stand(NODE)
-    assert plugin.kernel.table == ""
-    plugin.endpoint(OTHER)
-    other = {"NetworkID": NETWORK, "EndpointID": OTHER}
-    plugin.call("NetworkDriver.ProgramExternalConnectivity", **other, Options=ports((6, "", number, 80)))
 
 
 def test_an_agent_that_does_not_serve_docker_imports_nothing_of_it() -> None:

@@ -130,3 +130,21 @@ def test_the_pool_is_what_is_not_primary_of_either_version() -> None:
         ),
     )
     assert pool_addresses(nic) == [FOUR[0], SIX[0]]
+
+
+def test_every_attachment_is_read_with_its_own_addresses_in_the_order_of_attachment(ledger: Ledger) -> None:
+    ledger.release(begin(ledger, "gone").number, None)
+    made = [begin(ledger, name) for name in ("one", "two", "three")]
+    assert [row.attachment for row in ledger.rows()] == made
+    assert [len(each.addresses) for each in made] == [2, 2, 1]
+    for each in made:
+        assert [row.attachment for row in (ledger.find(each.key),) if row] == [each]
+        for interface in each.addresses:
+            row = ledger.holder(interface.ip)
+            assert row is not None
+            assert row.attachment == each
+    ledger.fill([])
+    ledger.release(made[1].number, None)
+    assert [row.attachment for row in ledger.rows()] == [made[0], made[2]]
+    assert ledger.holder(made[1].addresses[0].ip) is None
+    assert ledger.holder(ip_address("10.9.9.9")) is None

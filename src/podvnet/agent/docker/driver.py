@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from podvnet.agent.docker.ipam import SPACE, Ipam, address_of
-from podvnet.agent.docker.network_driver import NetworkDriver, Parts
+from podvnet.agent.docker.network_driver import NetworkDriver
 from podvnet.agent.docker.networks import Networks
+from podvnet.agent.docker.parts import Parts
 from podvnet.agent.docker.protocol import (
     AddressCall,
     Call,
@@ -50,7 +51,7 @@ class Driver:
 
     def __init__(self, parts: Parts, networks: Networks, standing: Standing, rest: float) -> None:
         self._standing = standing
-        self._reservations = Reservations(parts.ledger, rest)
+        self._reservations = Reservations(parts.ledger, rest, parts.prospect, parts.living)
         self._ipam = Ipam(self._reservations)
         self._network = NetworkDriver(parts, self._reservations, networks)
         self._begun_anew = False

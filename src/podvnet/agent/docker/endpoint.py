@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
 from podvnet.agent.ledger_record import Row
+from podvnet.model.address import Prefix
 from podvnet.plan.docker_ruleset import PublishedPort
 
 
@@ -26,11 +27,13 @@ class Endpoint(msgspec.Struct, frozen=True):
         joined: a container has taken its end, or is about to.
         sandbox: the path of the container's namespace.
         ports: that lead to it.
+        confined_to: the subnets of its network, if that is internal: who loses the network must not free it.
     """
 
     joined: bool = False
     sandbox: str = ""
     ports: tuple[PortRecord, ...] = ()
+    confined_to: tuple[str, ...] = ()
 
     def encoded(self) -> bytes:
         """As the ledger keeps it."""
@@ -42,6 +45,10 @@ class Endpoint(msgspec.Struct, frozen=True):
             PublishedPort(each.protocol, ip_address(each.host) if each.host else None, each.host_port, each.port)
             for each in self.ports
         )
+
+    def confinement(self) -> tuple[Prefix, ...]:
+        """The subnets as the rules have them."""
+        return tuple(ip_network(each) for each in self.confined_to)
 
 
 def read_endpoint(row: Row) -> Endpoint:

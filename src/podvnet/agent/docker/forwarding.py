@@ -17,33 +17,62 @@ from podvnet.model.attachment import LINK_PREFIX
 _PROGRAMS = ("iptables", "ip6tables")
 _CHAIN = "DOCKER-USER"
 _RULES = tuple((direction, f"{LINK_PREFIX}+", "-j", "ACCEPT") for direction in ("-i", "-o"))
+_IN_USE = 4
+"""What the programs end with when another one has their lock. Source: iptables(8)."""
+_TIMEOUT = 10.0
 
 _log = structlog.get_logger()
 
 
-def admit() -> None:
-    """Let containers' packets through, if Docker keeps a firewall here."""
+def admit() -> bool:
+    """Let containers' packets through, if Docker keeps a firewall here; tell whether they get through now."""
+    admitted = True
     for program in _PROGRAMS:
-        standing = _call(program, "-S", _CHAIN)
-        for rule in _RULES if standing is not None else ():
-            if f"-A {_CHAIN} {' '.join(rule)}" not in (standing or "") and _call(program, "-I", _CHAIN, *rule) is None:
-                _log.error("not_admitted", program=program, rule=" ".join(rule))
+        standing = _rules(program)
+        if standing is None:
+            admitted = False
+            continue
+        for rule in _RULES if standing else ():
+            if f"-A {_CHAIN} {' '.join(rule)}" not in standing:
+                admitted = _change(program, "-I", _CHAIN, *rule) and admitted
+    return admitted
 
 
 def forget() -> None:
     """Take that back."""
     for program in _PROGRAMS:
-        standing = _call(program, "-S", _CHAIN) or ""
+        standing = _rules(program) or ""
         for rule in _RULES:
             if f"-A {_CHAIN} {' '.join(rule)}" in standing:
-                _call(program, "-D", _CHAIN, *rule)
+                _change(program, "-D", _CHAIN, *rule)
 
 
-def _call(program: str, *words: str) -> str | None:
-    """What the program says; None when it is not there or refuses."""
+def _rules(program: str) -> str | None:
+    """The chain as the program shows it: empty when there is no such chain or program, None when it cannot tell."""
     try:
-        done = subprocess.run([program, "-w", *words], capture_output=True, text=True, check=False, timeout=10)
+        done = _run(program, "-S", _CHAIN)
+    except FileNotFoundError:
+        _log.info("no_firewall", program=program)
+        return ""
     except (OSError, subprocess.TimeoutExpired) as error:
-        _log.info("no_firewall", program=program, reason=str(error))
+        _log.error("firewall_not_seen", program=program, reason=str(error))
         return None
-    return done.stdout if done.returncode == 0 else None
+    if done.returncode == _IN_USE:
+        _log.error("firewall_not_seen", program=program, reason=done.stderr.strip())
+        return None
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _change(program: str, *words: str) -> bool:
+    try:
+        done = _run(program, *words)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _log.error("firewall_not_changed", program=program, rule=" ".join(words), reason=str(error))
+        return False
+    if done.returncode != 0:
+        _log.error("firewall_not_changed", program=program, rule=" ".join(words), reason=done.stderr.strip())
+    return done.returncode == 0
+
+
+def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, "-w", *words], capture_output=True, text=True, check=False, timeout=_TIMEOUT)

@@ -28,6 +28,7 @@ from podvnet.agent.docker.protocol import (
     answer,
     decode,
     refusal,
+    whole_number,
 )
 
 SOCKET = Path("/run/docker/plugins/azure-vnet.sock")
@@ -36,6 +37,8 @@ SOCKET = Path("/run/docker/plugins/azure-vnet.sock")
 _LARGEST_BODY = 1 << 20
 _PATIENCE = 15.0
 """Seconds a call waits for an address to have rested, or for the platform. Docker waits without a limit."""
+_GROWTH_PATIENCE = 30.0
+"""Seconds a call waits for the pool to be enlarged, as an ADD of CNI does."""
 _PAUSE = 0.5
 """Seconds between tries while only the platform's answer can help."""
 
@@ -49,12 +52,21 @@ class Front:
         path: of the socket; only root may open it.
         driver: serves the calls.
         submit: runs a task in the agent's thread.
+        ask_platform: asks for the list of addresses as soon as possible; called in the agent's thread.
     """
 
-    def __init__(self, path: Path, driver: Driver, submit: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        driver: Driver,
+        submit: Callable[[Callable[[], None]], None],
+        ask_platform: Callable[[], None],
+    ) -> None:
         self._path = path
         self._driver = driver
         self._submit = submit
+        self._ask_platform = ask_platform
+        self._waiting: dict[object, int] = {}
         self._stopped = threading.Event()
         self._server: _Server | None = None
 
@@ -79,6 +91,11 @@ class Front:
             self._path.unlink(missing_ok=True)
         self._driver.close()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for an address of IPv4, what a growing pool gets more of. For the agent's thread."""
+        return sum(version == 4 for version in self._waiting.values())
+
     def serve(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Serve one call; return the status and the document. Called in the threads of connections."""
         try:
@@ -92,26 +109,42 @@ class Front:
             return 500, refusal(DockerError(f"{path} failed by a bug in the agent", "see the agent's log"))
 
     def _patiently(self, method: str, call: Call) -> Json:
-        deadline = time.monotonic() + _PATIENCE
+        began = time.monotonic()
+        ticket = object()
         while True:
             try:
-                return self._in_agents_thread(method, call)
+                return self._in_agents_thread(method, call, ticket)
             except LaterError as error:
-                pause = min(error.seconds or _PAUSE, deadline - time.monotonic())
-                if time.monotonic() + (error.seconds or _PAUSE) > deadline or self._stopped.wait(pause):
+                pause = error.seconds or _PAUSE
+                patience = _GROWTH_PATIENCE if error.growing else _PATIENCE
+                if time.monotonic() + pause > began + patience or self._stopped.wait(pause):
+                    self._submit(lambda: self._settle(ticket))
                     raise
 
-    def _in_agents_thread(self, method: str, call: Call) -> Json:
+    def _in_agents_thread(self, method: str, call: Call, ticket: object) -> Json:
         served: Future[Json] = Future()
 
         def task() -> None:
             try:
-                served.set_result(self._driver.serve(method, call))
+                document = self._driver.serve(method, call)
             except BaseException as error:  # noqa: BLE001 - it belongs to the thread that asked
+                self._settle(ticket, error)
                 served.set_exception(error)
+            else:
+                self._settle(ticket)
+                served.set_result(document)
 
         self._submit(task)
         return served.result()
+
+    def _settle(self, ticket: object, error: BaseException | None = None) -> None:
+        """Know whether a call waits for an address. For the agent's thread, before whoever counts is told."""
+        if not isinstance(error, LaterError) or not error.wanted:
+            self._waiting.pop(ticket, None)
+            return
+        if ticket not in self._waiting and not error.seconds and not error.growing:
+            self._ask_platform()  # once: its answer is a reason to try again
+        self._waiting[ticket] = error.wanted
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -133,12 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > _LARGEST_BODY:
+        size = whole_number(length)
+        if size is None or size > _LARGEST_BODY:
             self.close_connection = True
             error = DockerError(f"a body of {length} bytes is not read", f"at most {_LARGEST_BODY}", status=413)
             self._answer(error.status, refusal(error))
             return
-        self._answer(*self.server.serve(self.path, self.rfile.read(int(length))))
+        self._answer(*self.server.serve(self.path, self.rfile.read(size)))
 
     def _answer(self, status: int, document: bytes) -> None:
         self.send_response(status)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 import structlog
@@ -18,32 +19,49 @@ from podvnet.plan.docker_ruleset import PROTOCOLS, PublishedPort
 
 _TYPES = {6: socket.SOCK_STREAM, 17: socket.SOCK_DGRAM, 132: socket.SOCK_SEQPACKET}
 _ANY = {4: "0.0.0.0", 6: "::"}
+_TRIES = 16
+"""How often the kernel is asked for a port."""
 _MISSING = {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 """What this kernel says of a protocol or an IP version that it does not have."""
 
 _log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class Holding:
+    """What an owner holds: its ports, and the sockets that keep them."""
+
+    ports: tuple[PublishedPort, ...]
+    sockets: list[socket.socket] = field(default_factory=list)
+
+
 class HostPorts:
     """The ports held, by who holds them. For the agent's one thread, in the VM's namespace."""
 
     def __init__(self) -> None:
-        self._held: dict[str, list[socket.socket]] = {}
+        self._held: dict[str, Holding] = {}
 
-    def hold(self, owner: str, bindings: list[PortBinding]) -> tuple[PublishedPort, ...]:
-        """Choose and hold ports, all or none.
+    def hold(self, owner: str, bindings: Sequence[PortBinding]) -> tuple[PublishedPort, ...]:
+        """Choose and hold ports, all or none, in the place of those that the owner holds.
+
+        An owner that holds such ports already keeps them: Docker asks again when it did not get the answer.
 
         Raises:
-            DockerError: one is in use, or is of a protocol that is not known.
+            DockerError: one is in use, or is of a protocol that is not known; what the owner held it holds still.
         """
+        before = self._held.get(owner)
+        if before is not None and _satisfy(before.ports, bindings):
+            return before.ports
+        self.release(owner)  # first: some may be asked for again
         sockets: list[socket.socket] = []
         try:
             chosen = tuple(_choose(binding, sockets) for binding in bindings)
         except DockerError:
             _close(sockets)
+            if before is not None:
+                self._hold_again(owner, before.ports)
             raise
-        self.release(owner)
-        self._held[owner] = sockets
+        self._held[owner] = Holding(chosen, sockets)
         return chosen
 
     def hold_only(self, published: Mapping[str, tuple[PublishedPort, ...]]) -> None:
@@ -51,22 +69,29 @@ class HostPorts:
 
         A port that a program of the VM has taken meanwhile stays published.
         """
-        for owner in self._held.keys() - published.keys():
+        for owner in [each for each, held in self._held.items() if held.ports != published.get(each)]:
             self.release(owner)
         for owner in published.keys() - self._held.keys():
             self._hold_again(owner, published[owner])
 
+    def restore(self, owner: str, ports: tuple[PublishedPort, ...]) -> None:
+        """Hold what was published before, in the place of what the owner holds."""
+        self.release(owner)
+        self._hold_again(owner, ports)
+
     def _hold_again(self, owner: str, ports: tuple[PublishedPort, ...]) -> None:
-        self._held[owner] = []
+        held = self._held[owner] = Holding(ports)
         for port in ports:
             try:
-                self._held[owner] += _bound(port)
+                held.sockets += _bound(port)
             except OSError as error:
                 _log.warning("port_not_held", port=str(port), reason=str(error))
 
     def release(self, owner: str) -> None:
         """Let an owner's ports go."""
-        _close(self._held.pop(owner, []))
+        held = self._held.pop(owner, None)
+        if held is not None:
+            _close(held.sockets)
 
     def close(self) -> None:
         """Let every port go."""
@@ -74,26 +99,44 @@ class HostPorts:
             self.release(owner)
 
 
+def _satisfy(ports: Sequence[PublishedPort], bindings: Sequence[PortBinding]) -> bool:
+    """Tell whether ports are what is asked for, one for each binding."""
+    return len(ports) == len(bindings) and all(
+        (port.protocol, port.host, port.port) == (binding.protocol, _host(binding.host), binding.port)
+        and (not binding.host_port or port.host_port in _numbers(binding))
+        for port, binding in zip(ports, bindings, strict=True)
+    )
+
+
+def _numbers(binding: PortBinding) -> Iterable[int]:
+    """The ports of the VM to try, in order; 0 is one of the kernel's choice."""
+    if not binding.host_port:
+        # One that is free in IPv4 may be in use in IPv6: then the kernel is asked for another.
+        return [0] * _TRIES
+    return range(binding.host_port, max(binding.host_port, binding.host_port_end) + 1)
+
+
 def _choose(binding: PortBinding, sockets: list[socket.socket]) -> PublishedPort:
     if binding.protocol not in PROTOCOLS:
         raise DockerError(f"ports of IP protocol {binding.protocol} cannot be published", "publish tcp, udp or sctp")
-    host = _host(binding.host)
-    last = max(binding.host_port, binding.host_port_end)
+    port = PublishedPort(binding.protocol, _host(binding.host), binding.host_port, binding.port)
     failure: OSError | None = None
-    for number in range(binding.host_port, last + 1):
-        port = PublishedPort(binding.protocol, host, number, binding.port)
+    for number in _numbers(binding):
+        port = replace(port, host_port=number)
         try:
             bound = _bound(port)
         except OSError as error:
             failure = error
             continue
         sockets += bound
-        # Port 0 has become one of the kernel's choice.
-        actual = bound[0].getsockname()[1] if bound else number
-        return PublishedPort(binding.protocol, host, actual, binding.port)
-    asked = PublishedPort(binding.protocol, host, last, binding.port)
+        if number:
+            return port
+        if bound:
+            return replace(port, host_port=bound[0].getsockname()[1])
+        name = PROTOCOLS[binding.protocol]
+        raise DockerError(f"this kernel cannot choose a port of {name}: it does not have that", "name the VM's port")
     raise DockerError(
-        f"port {asked} of the VM cannot be published: {failure.strerror if failure else 'no port was named'}",
+        f"port {port} of the VM cannot be published: {failure.strerror if failure else 'no port was named'}",
         "publish another one, or end what uses it (ss -lntup)",
     )
 

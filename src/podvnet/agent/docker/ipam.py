@@ -41,6 +41,18 @@ class Pool:
         return self.subnet.network_address + 1
 
 
+def read_subnet(text: str) -> Prefix:
+    """Read a subnet.
+
+    Raises:
+        DockerError: it is none.
+    """
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise DockerError(f"{text!r} is not a subnet: {error}") from None
+
+
 def choose_pool(call: RequestPool, node: Node) -> Pool:
     """The subnet a network is made of.
 
@@ -49,7 +61,7 @@ def choose_pool(call: RequestPool, node: Node) -> Pool:
     """
     if call.options:
         raise DockerError(f"--ipam-opt {', '.join(sorted(call.options))} is not known", "leave it out")
-    asked = _prefix(call.pool) if call.pool else None
+    asked = read_subnet(call.pool) if call.pool else None
     version = asked.version if asked else 6 if call.v6 else 4
     own = [each for each in node.subnets if each.version == version]
     if version == 6 and not node.has_ipv6:
@@ -65,7 +77,7 @@ def choose_pool(call: RequestPool, node: Node) -> Pool:
             f"{asked} is not a subnet of NIC {node.nic_name}, which is in {where}",
             "containers can only have addresses of the NIC's own subnets",
         )
-    part = _prefix(call.sub_pool) if call.sub_pool else asked
+    part = read_subnet(call.sub_pool) if call.sub_pool else asked
     if part.version != asked.version or part.network_address not in asked or part.prefixlen < asked.prefixlen:
         raise DockerError(f"--ip-range {part} is not in {asked}", "choose a range of the subnet")
     return Pool(asked, part)
@@ -80,7 +92,7 @@ def read_pool(identifier: str) -> Pool:
     parts = identifier.split("|")
     if len(parts) != 3 or parts[0] != SPACE:
         raise DockerError(f"{identifier!r} is not a pool of this driver")
-    return Pool(_prefix(parts[1]), _prefix(parts[2]))
+    return Pool(read_subnet(parts[1]), read_subnet(parts[2]))
 
 
 class Ipam:
@@ -120,13 +132,6 @@ class Ipam:
             raise DockerError(f"{wanted} is not in the subnet {pool.subnet}", "ask for an address of the subnet")
         interface = self._reservations.take(pool.subnet.version, wanted, pool.part)
         return {"Address": str(host_prefix(interface.ip)), "Data": {}}
-
-
-def _prefix(text: str) -> Prefix:
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise DockerError(f"{text!r} is not a subnet: {error}") from None
 
 
 def _address(text: str) -> Address:

@@ -7,60 +7,40 @@ not tell us; so every call may come twice, or for something that is not there an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import ip_network
+from collections.abc import Iterable
 
 import msgspec
 import structlog
 
+from podvnet.agent.docker.container_rules import ContainerRules
 from podvnet.agent.docker.endpoint import Endpoint, read_endpoint, recorded
 from podvnet.agent.docker.host_ports import HostPorts
-from podvnet.agent.docker.ipam import SPACE
+from podvnet.agent.docker.join_answer import join_answer
+from podvnet.agent.docker.network_options import read_network
 from podvnet.agent.docker.networks import Network, Networks
+from podvnet.agent.docker.parts import Parts
 from podvnet.agent.docker.protocol import (
-    GENERIC,
-    INTERNAL,
-    MTU,
     CreateEndpoint,
     CreateNetwork,
     DockerError,
     EndpointCall,
+    InterfaceData,
     Json,
     NetworkCall,
-    PoolData,
     port_bindings,
 )
 from podvnet.agent.docker.reservations import Reservations, interface_of, is_endpoint
-from podvnet.agent.ledger import Ledger
 from podvnet.agent.ledger_record import Row, State
-from podvnet.agent.wiring import Wiring
-from podvnet.linux.conntrack import ConntrackSocket, Status
 from podvnet.linux.error import KernelError
 from podvnet.model.address import Address, Interface, Mac, derived_mac
-from podvnet.model.attachment import ENGINES_IFNAME, Attachment, AttachmentKey, Node
+from podvnet.model.attachment import ENGINES_IFNAME, AttachmentKey, Node
 from podvnet.model.flow import UDP
-from podvnet.model.kernel import host_prefix
 from podvnet.plan.attachment_program import next_hop
-from podvnet.plan.docker_ruleset import TABLE, Container, docker_ruleset
 from podvnet.plugin.runtime_config import unicast_mac
 
-MODE = "com.microsoft.azure.network.mode"
-"""The option that the original plug-in chose its mode by."""
 _OUI = bytes.fromhex("02")
-_ON_LINK, _BY_NEXT_HOP = 1, 0
-_SMALLEST_MTU = 1280
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the driver works with: parts of the agent, and what lets containers pass Docker's own firewall."""
-
-    ledger: Ledger
-    wiring: Wiring
-    admit: Callable[[], None]
 
 
 class NetworkDriver:
@@ -76,10 +56,11 @@ class NetworkDriver:
         self._ledger = parts.ledger
         self._wiring = parts.wiring
         self._admit = parts.admit
+        self._flows = parts.flows
         self._reservations = reservations
         self._networks = networks
         self._ports = HostPorts()
-        self._written: str | None = None
+        self._rules = ContainerRules(parts.ledger, parts.wiring, networks)
         self._admitted = False
 
     def close(self) -> None:
@@ -91,19 +72,7 @@ class NetworkDriver:
 
     def create_network(self, call: CreateNetwork, node: Node) -> Json:
         """Remember a network; nothing is made in the kernel before it has a container."""
-        pools = [*(call.ipv4 or []), *(call.ipv6 or [])]
-        if not pools or any(each.address_space != SPACE for each in pools):
-            raise DockerError(
-                "addresses of this driver's networks must come from its own IPAM driver", "add --ipam-driver azure-vnet"
-            )
-        options = call.options or {}
-        network = Network(
-            id=call.network,
-            internal=bool(options.get(INTERNAL)),
-            mtu=_mtu_of(options.get(GENERIC) or {}, node),
-            subnets=tuple(ip_network(each.pool) for each in pools),
-            auxiliary=tuple(interface_of(text).ip for each in pools for text in _auxiliary(each)),
-        )
+        network = read_network(call, node)
         self._reservations.keep_auxiliary(network.id, network.auxiliary)
         self._networks.add(network)
         _log.info("docker_network", network=call.network, subnets=[str(each) for each in network.subnets])
@@ -127,10 +96,9 @@ class NetworkDriver:
         """Make a container's link; its end waits in the VM's namespace for Docker to take it."""
         network = self._known(call.network)
         if not self._admitted:
-            self._admit()
-            self._admitted = True
+            self._admitted = self._admit()
         given = call.interface
-        interfaces = [interface_of(text) for text in (given.address, given.address6) if text] if given else []
+        interfaces = _interfaces(given) if given else []
         if not given or not interfaces:
             raise DockerError(f"endpoint {call.endpoint[:12]} comes without an address", "use --ipam-driver azure-vnet")
         key = AttachmentKey(call.network, call.endpoint, ENGINES_IFNAME)
@@ -157,7 +125,8 @@ class NetworkDriver:
             if row:
                 self._reservations.unbind(row)
             raise
-        self._ledger.publish(attachment.number, Endpoint().encoded())
+        confined_to = tuple(str(each) for each in network.subnets) if network.internal else ()
+        self._ledger.publish(attachment.number, Endpoint(confined_to=confined_to).encoded())
 
     def delete_endpoint(self, call: EndpointCall, node: Node) -> Json:
         """Take a container's link away. Its addresses stay reserved until Docker gives them back."""
@@ -173,8 +142,8 @@ class NetworkDriver:
             raise DockerError(f"endpoint {call.endpoint[:12]} is not known", "start the container again")
         network = self._known(call.network)
         self._check_alone(row, call.sandbox)
-        self._record(row, Endpoint(joined=True, sandbox=call.sandbox))
-        self._follow(node)
+        self._record(row, msgspec.structs.replace(read_endpoint(row), joined=True, sandbox=call.sandbox))
+        self._rules.follow(node)
         return join_answer(row.attachment, network)
 
     def _check_alone(self, row: Row, sandbox: str) -> None:
@@ -212,32 +181,38 @@ class NetworkDriver:
         row = self._find(call)
         if row is None:
             raise DockerError(f"endpoint {call.endpoint[:12]} is not known", "start the container again")
-        bindings = port_bindings(call.options)
-        ports = self._ports.hold(call.endpoint, bindings)
-        self._record(row, msgspec.structs.replace(read_endpoint(row), ports=recorded(ports)))
-        for port in ports:
-            _log.info("port_published", port=str(port), container=str(row.attachment.addresses[0].ip), to=port.port)
+        before = read_endpoint(row)
+        ports = self._ports.hold(call.endpoint, port_bindings(call.options))
+        addresses = _addresses(row)
         try:
-            self._follow(node)
+            self._record(row, msgspec.structs.replace(before, ports=recorded(ports)))
+            self._rules.follow(node)
+            self._flows.divert(ports, addresses)
         except BaseException:
-            self._withdraw(row)
+            self._ports.restore(call.endpoint, before.published())
+            self._record(row, before)
             raise
+        if ports != before.published():
+            self._forget_flows(before, addresses)
+            for port in ports:
+                _log.info("port_published", port=str(port), container=str(row.attachment.addresses[0].ip), to=port.port)
         return {}
 
     def revoke(self, call: EndpointCall, node: Node) -> Json:
         """Publish a container's ports no more."""
         row = self._find(call)
         if row is not None:
-            self._withdraw(row)
-            self._follow(node)
+            endpoint = read_endpoint(row)
+            self._ports.release(call.endpoint)
+            self._record(row, msgspec.structs.replace(endpoint, ports=()))
+            self._rules.follow(node)
+            # Last: what comes while the rules stand would be translated again.
+            self._forget_flows(endpoint, _addresses(row))
         return {}
 
-    def _withdraw(self, row: Row) -> None:
-        endpoint = read_endpoint(row)
-        self._ports.release(row.attachment.key.container)
-        self._record(row, msgspec.structs.replace(endpoint, ports=()))
+    def _forget_flows(self, endpoint: Endpoint, addresses: frozenset[Address]) -> None:
         if any(each.protocol == UDP for each in endpoint.ports):
-            forget_flows(frozenset(each.ip for each in row.attachment.addresses))
+            self._flows.forget(addresses)
 
     # -- agreement
 
@@ -250,8 +225,7 @@ class NetworkDriver:
                 _log.warning("auxiliary_address_lost", network=network.id, reason=str(error))
         published = {row.attachment.key.container: read_endpoint(row).published() for row in self._rows()}
         self._ports.hold_only(published)
-        self._written = None
-        self._follow(node)
+        self._rules.write_anew(node)
 
     def begin_anew(self, node: Node) -> None:
         """Docker has been started: what no container has by now is nobody's."""
@@ -275,29 +249,10 @@ class NetworkDriver:
         self._ledger.leave(row.attachment.number)
         self._wiring.take_down(row.attachment, None)
         self._ports.release(row.attachment.key.container)
+        endpoint = read_endpoint(row)
         self._reservations.unbind(row)
-        self._follow(node)
-
-    def _follow(self, node: Node) -> None:
-        """Write the rules of what is there now, unless they stand."""
-        containers = [
-            Container(
-                row.attachment.link_name,
-                tuple(each.ip for each in row.attachment.addresses),
-                read_endpoint(row).published(),
-                network.subnets
-                if (network := self._networks.find(row.attachment.key.network)) and network.internal
-                else (),
-            )
-            for row in self._rows()
-            if row.state is State.ATTACHED
-        ]
-        rules = docker_ruleset(node, containers)
-        text = rules.text if rules else ""
-        if text == self._written:
-            return
-        self._wiring.write_table(TABLE, rules)
-        self._written = text
+        self._rules.follow(node)
+        self._forget_flows(endpoint, _addresses(row))
 
     def _record(self, row: Row, endpoint: Endpoint) -> None:
         self._ledger.publish(row.attachment.number, endpoint.encoded())
@@ -318,60 +273,20 @@ class NetworkDriver:
         return network
 
 
-def forget_flows(addresses: frozenset[Address]) -> None:
-    """End the translation of datagrams to a container: who goes on sending would keep it alive for ever."""
-    with ConntrackSocket() as table:
-        table.delete(
-            [
-                each
-                for each in table.connections()
-                if each.original.protocol == UDP
-                and Status.DESTINATION_NAT in each.status
-                and each.reply.source in addresses
-            ]
-        )
+def _interfaces(given: InterfaceData) -> list[Interface]:
+    """The addresses a container is to have, IPv4 first."""
+    found = []
+    for version, text in ((4, given.address), (6, given.address6)):
+        if text:
+            interface = interface_of(text)
+            if interface.version != version:
+                raise DockerError(f"{interface} is not of IPv{version}")
+            found.append(interface)
+    return found
 
 
-def join_answer(attachment: Attachment, network: Network) -> Json:
-    """What Docker is to do with a container's end.
-
-    Nothing of the subnet is on the link: the next hop is, and all else goes by it. An internal network's container
-    gets no default route, but one to the network's subnets.
-    """
-    answer: Json = {"InterfaceName": {"SrcName": attachment.offered_name, "DstPrefix": "eth"}}
-    routes = []
-    for interface in attachment.addresses:
-        hop = next_hop(interface)
-        routes.append({"Destination": str(host_prefix(hop)), "RouteType": _ON_LINK, "NextHop": ""})
-        if network.internal:
-            routes += [
-                {"Destination": str(subnet), "RouteType": _BY_NEXT_HOP, "NextHop": str(hop)}
-                for subnet in network.subnets
-                if subnet.version == interface.version
-            ]
-        else:
-            answer["Gateway" if interface.version == 4 else "GatewayIPv6"] = str(hop)
-    return answer | {"StaticRoutes": routes}
-
-
-def _mtu_of(options: Json, node: Node) -> int:
-    """Read the options of ``-o``.
-
-    Raises:
-        DockerError: one is not known, or its value cannot be.
-    """
-    known = {MODE, MTU}
-    for name in options:
-        if name not in known:
-            raise DockerError(f"-o {name} is not known", f"known are {', '.join(sorted(known))}")
-    if options.get(MODE, "transparent") != "transparent":
-        raise DockerError(
-            f"-o {MODE}={options[MODE]}: containers of Docker are attached in the mode transparent", "leave it out"
-        )
-    text = str(options.get(MTU, node.mtu))
-    if not text.isdigit() or not _SMALLEST_MTU <= int(text) <= node.mtu:
-        raise DockerError(f"-o {MTU}={text} is not between {_SMALLEST_MTU} and {node.mtu}, which is the NIC's")
-    return int(text) if MTU in options else 0
+def _addresses(row: Row) -> frozenset[Address]:
+    return frozenset(each.ip for each in row.attachment.addresses)
 
 
 def _mac_of(text: str) -> Mac:
@@ -379,7 +294,3 @@ def _mac_of(text: str) -> Mac:
         return unicast_mac(text)
     except ValueError as error:
         raise DockerError(f"--mac-address: {error}") from None
-
-
-def _auxiliary(pool: PoolData) -> Iterable[str]:
-    return (pool.auxiliary or {}).values()

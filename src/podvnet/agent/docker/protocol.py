@@ -7,7 +7,7 @@ a JSON object; the answer is one too. A network driver names an error ``Err``, a
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,12 @@ GATEWAY = "com.docker.network.gateway"
 Json = dict[str, Any]
 T = TypeVar("T")
 
+Identifier = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
+"""What Docker names networks and endpoints by: 64 hex digits, or 25 letters and digits in a swarm."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+PortOrNone = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+_LONGEST_NUMBER = 9
+
 
 class DockerError(Exception):
     """A call that is refused: Docker shows the text to its user."""
@@ -34,11 +40,20 @@ class DockerError(Exception):
 
 
 class LaterError(DockerError):
-    """A call that could be served in ``seconds``; 0 when only the platform's answer can help."""
+    """A call that may be served later.
 
-    def __init__(self, message: str, remedy: str, seconds: float) -> None:
+    Args:
+        message, remedy: what it is told when it has waited in vain.
+        seconds: when; 0 when only the platform's answer can help.
+        wanted: the IP version of the address it waits for; 0 when it waits for something else.
+        growing: the pool may get more addresses by itself.
+    """
+
+    def __init__(self, message: str, remedy: str, seconds: float, *, wanted: int = 0, growing: bool = False) -> None:
         super().__init__(message, remedy)
         self.seconds = seconds
+        self.wanted = wanted
+        self.growing = growing
 
 
 class Empty(msgspec.Struct, frozen=True):
@@ -57,7 +72,7 @@ class PoolData(msgspec.Struct, frozen=True):
 class CreateNetwork(msgspec.Struct, frozen=True):
     """A network is made. ``-o`` options are under the label :data:`GENERIC`."""
 
-    network: str = msgspec.field(name="NetworkID")
+    network: Identifier = msgspec.field(name="NetworkID")
     options: dict[str, Any] | None = msgspec.field(name="Options", default=None)
     ipv4: list[PoolData] | None = msgspec.field(name="IPv4Data", default=None)
     ipv6: list[PoolData] | None = msgspec.field(name="IPv6Data", default=None)
@@ -66,7 +81,7 @@ class CreateNetwork(msgspec.Struct, frozen=True):
 class NetworkCall(msgspec.Struct, frozen=True):
     """Something about a network."""
 
-    network: str = msgspec.field(name="NetworkID")
+    network: Identifier = msgspec.field(name="NetworkID")
 
 
 class InterfaceData(msgspec.Struct, frozen=True):
@@ -80,8 +95,8 @@ class InterfaceData(msgspec.Struct, frozen=True):
 class CreateEndpoint(msgspec.Struct, frozen=True):
     """A container is given an interface, which it does not have yet."""
 
-    network: str = msgspec.field(name="NetworkID")
-    endpoint: str = msgspec.field(name="EndpointID")
+    network: Identifier = msgspec.field(name="NetworkID")
+    endpoint: Identifier = msgspec.field(name="EndpointID")
     interface: InterfaceData | None = msgspec.field(name="Interface", default=None)
     options: dict[str, Any] | None = msgspec.field(name="Options", default=None)
 
@@ -89,8 +104,8 @@ class CreateEndpoint(msgspec.Struct, frozen=True):
 class EndpointCall(msgspec.Struct, frozen=True):
     """Something about an endpoint. ``sandbox``: the path of the container's namespace, which need not be there yet."""
 
-    network: str = msgspec.field(name="NetworkID")
-    endpoint: str = msgspec.field(name="EndpointID")
+    network: Identifier = msgspec.field(name="NetworkID")
+    endpoint: Identifier = msgspec.field(name="EndpointID")
     sandbox: str = msgspec.field(name="SandboxKey", default="")
     options: dict[str, Any] | None = msgspec.field(name="Options", default=None)
 
@@ -123,10 +138,10 @@ class PortBinding(msgspec.Struct, frozen=True):
     """A port to publish. ``host_port`` 0 or a range up to ``host_port_end``: one of the driver's choice."""
 
     protocol: int = msgspec.field(name="Proto")
-    port: int = msgspec.field(name="Port")
+    port: Port = msgspec.field(name="Port")
     host: str = msgspec.field(name="HostIP", default="")
-    host_port: int = msgspec.field(name="HostPort", default=0)
-    host_port_end: int = msgspec.field(name="HostPortEnd", default=0)
+    host_port: PortOrNone = msgspec.field(name="HostPort", default=0)
+    host_port_end: PortOrNone = msgspec.field(name="HostPortEnd", default=0)
 
 
 Call = Empty | CreateNetwork | NetworkCall | CreateEndpoint | EndpointCall | RequestPool | PoolCall | AddressCall
@@ -201,6 +216,12 @@ def port_bindings(options: Json | None) -> list[PortBinding]:
         return msgspec.convert((options or {}).get(PORT_MAP) or [], list[PortBinding])
     except msgspec.ValidationError as error:
         raise DockerError(f"the option {PORT_MAP} cannot be read: {error}") from None
+
+
+def whole_number(text: str) -> int | None:
+    """The number that up to nine decimal digits write; None for any other text."""
+    plain = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return int(text) if plain else None
 
 
 def answer(document: Json) -> bytes:

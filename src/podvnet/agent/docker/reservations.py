@@ -1,15 +1,17 @@
 """Addresses that Docker has asked for: they are in the ledger of all attachments, so nobody else is given them.
 
 Docker asks for an address before it says what for, and gives it back after the endpoint is gone. In between the
-endpoint's attachment holds it. A reservation that nothing came of is dropped when Docker starts anew, or after
-:data:`PATIENCE`: Docker's calls that would have used it, or given it back, were lost.
+endpoint's attachment holds it; but of a network of another driver no endpoint is told (``docker network create -d
+bridge --ipam-driver azure-vnet``), and the reservation is all there is, for as long as the container lives. So no time
+ends one. When Docker starts anew it knows of no address that no container has; then what nobody on the VM has is
+dropped: Docker's calls that would have used it, or given it back, were lost.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_interface
 
 import structlog
@@ -17,11 +19,9 @@ import structlog
 from podvnet.agent.docker.protocol import DockerError, LaterError
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.ledger_record import AddressNotToBeHadError, NoFreeAddressError, Row
+from podvnet.agent.pool_growth import Prospect
 from podvnet.model.address import Address, Interface, Mac, Prefix
 from podvnet.model.attachment import ENGINES_IFNAME, Attachment, AttachmentKey, Mode
-
-PATIENCE = 300.0
-"""Seconds; Docker repeats a call that fails for some fifteen."""
 
 # No network of CNI has such a name.
 _RESERVED, _AUXILIARY = "docker/reserved", "docker/auxiliary"
@@ -40,11 +40,21 @@ class Reservations:
     Args:
         ledger: of the VM.
         rest: seconds that a released address is left alone.
+        prospect: tells whether the pool may grow by itself.
+        living: tells the addresses that somebody on the VM has, or None when that cannot be known.
     """
 
-    def __init__(self, ledger: Ledger, rest: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rest: float,
+        prospect: Callable[[], Prospect],
+        living: Callable[[], frozenset[Address] | None],
+    ) -> None:
         self._ledger = ledger
         self._rest = rest
+        self._prospect = prospect
+        self._living = living
 
     def take(self, version: int, wanted: Address | None, within: Prefix | None) -> Interface:
         """Reserve an address, a particular one or the one that has been free longest.
@@ -53,7 +63,6 @@ class Reservations:
             DockerError: it cannot be had.
             LaterError: none is free now.
         """
-        self.forget(older_than=PATIENCE)
         try:
             attachment = self._ledger.begin(
                 AttachmentKey(_RESERVED, secrets.token_hex(16), ENGINES_IFNAME),
@@ -72,19 +81,13 @@ class Reservations:
         except AddressNotToBeHadError as error:
             raise DockerError(*self._why(wanted, error)) from None
         except NoFreeAddressError as error:
-            raise LaterError(
-                f"no IPv{version} address of {within} is free on this VM",
-                "add ip-configurations to the NIC (az network nic ip-config create), or run fewer containers",
-                error.wait or 0.0,
-            ) from None
-        self._ledger.publish(attachment.number, str(time.monotonic()).encode())
+            raise self._shortage(version, within, error.wait or 0.0) from None
+        self._ledger.publish(attachment.number, b"")
         return attachment.addresses[0]
 
     def holder(self, address: Address) -> Row | None:
         """Who holds an address."""
-        return next(
-            (row for row in self._ledger.rows() if any(each.ip == address for each in row.attachment.addresses)), None
-        )
+        return self._ledger.holder(address)
 
     def bind(self, key: AttachmentKey, interfaces: Iterable[Interface], *, mac: Mac, mtu: int, pod: str) -> Attachment:
         """Open an attachment, in the state ``building``, that takes its addresses over from their reservations.
@@ -124,9 +127,9 @@ class Reservations:
         """Make an attachment, taken down, a reservation again: Docker gives its addresses back one by one."""
         with self._ledger.transaction() as db:
             db.execute(
-                "UPDATE attachments SET network = ?, container = ?, mode = '', state = 'attached', result = ?,"
+                "UPDATE attachments SET network = ?, container = ?, mode = '', state = 'attached', result = NULL,"
                 " pod = 'a reservation of Docker' WHERE number = ?",
-                (_RESERVED, secrets.token_hex(16), str(time.monotonic()).encode(), row.attachment.number),
+                (_RESERVED, secrets.token_hex(16), row.attachment.number),
             )
 
     def keep_auxiliary(self, network: str, addresses: Iterable[Address]) -> None:
@@ -175,12 +178,28 @@ class Reservations:
             if key.network == _AUXILIARY and key.container.startswith(f"{network}/"):
                 self._ledger.release(row.attachment.number, time.monotonic())
 
-    def forget(self, *, older_than: float = 0.0) -> None:
-        """Give back what was reserved so many seconds ago and never used."""
-        for row in self._ledger.rows():
-            if row.attachment.key.network == _RESERVED and time.monotonic() - float(row.result) >= older_than:
-                _log.info("reservation_forgotten", addresses=[str(each.ip) for each in row.attachment.addresses])
+    def forget(self) -> None:
+        """Give back what is reserved and what nobody on the VM has: Docker has been started and knows nothing of it."""
+        reserved = [row for row in self._ledger.rows() if row.attachment.key.network == _RESERVED]
+        living = self._living() if reserved else frozenset()
+        for row in reserved:
+            addresses = [each.ip for each in row.attachment.addresses]
+            if living is None or not living.isdisjoint(addresses):
+                _log.info("reservation_kept", addresses=[str(each) for each in addresses])
+            else:
+                _log.info("reservation_forgotten", addresses=[str(each) for each in addresses])
                 self._ledger.release(row.attachment.number, time.monotonic())
+
+    def _shortage(self, version: int, within: Prefix | None, wait: float) -> LaterError:
+        prospect = self._prospect() if version == 4 else Prospect()
+        words = f"no IPv{version} address of {within} is free on this VM"
+        remedy = "add ip-configurations to the NIC (az network nic ip-config create), or run fewer containers"
+        if prospect.obstacle:
+            words = f"{words}, and it gets no more: {prospect.obstacle.message}"
+            remedy = prospect.obstacle.remedy
+        elif prospect.growing:
+            remedy = "the pool is being enlarged; try again"
+        return LaterError(words, remedy, wait, wanted=version, growing=prospect.growing)
 
     def _why(self, wanted: Address | None, error: AddressNotToBeHadError) -> tuple[str, str]:
         row = self.holder(wanted) if wanted else None
