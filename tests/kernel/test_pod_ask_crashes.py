@@ -1,324 +1,191 @@
 """The agent, or the fabric, is killed between any two steps of carrying out or undoing what is asked for a pod.
 
-Real agents run in processes forked from this one, so that they start quickly and can be told to end, by SIGKILL, before
-or after their n-th touch of the disk, the ledger, the kernel or the resource manager, for every n until they get
-through. After the next start everything asked for is there and the pod attached, or nothing of either is left: on the
-NIC, beside it, on the disk, in the ledger.
+Both run in processes forked from this one, so that they start quickly and can be told to end, by SIGKILL, before or
+after their n-th touch of the disk, the ledger, the kernel or the resource manager, for every n until they get through.
+After the next start everything asked for is there, the pod attached and reached from the internet, or nothing of either
+is left: on the NIC, beside it, on the disk, in the ledger, in the kernel; and nobody reaches anything.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import itertools
 import json
-import os
-import signal
-import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from ctypes import c_int
 from functools import partial
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from podvnet.agent import process
-from podvnet.agent.grant_store import GrantStore
-from podvnet.agent.ledger import Ledger
-from podvnet.agent.pool_growth import GrowthSettings
-from podvnet.agent.reserved_addresses import ReservedAddresses
-from podvnet.agent.server import QUERY
-from podvnet.agent.source import Source, SourceKind
-from podvnet.agent.wiring import Wiring
-from podvnet.azure.resource_manager import ResourceManager
-from podvnet.plan.pool_target import PoolPolicy
-from podvnet.plugin.frame import call
-from podvnet.testing.cloud import Cloud, access_for, cloud_for
-from podvnet.testing.cni import RUN, Json, Runtime, Sandbox, configuration, eventually
+from podvnet.testing.cloud import access_for, cloud_for
+from podvnet.testing.cni import Json, Runtime, Sandbox, configuration, eventually
+from podvnet.testing.crash_stage import GROUP, HEALTH, OWN, POD, CrashStage
 from podvnet.testing.lab import laboratory
-from podvnet.testing.outage import FABRIC_LOCK, holder_of, start_fabric
 
-GROUP = "podvnet"
-TOUCHES: tuple[tuple[type, str], ...] = (
-    (GrantStore, "put"),
-    (GrantStore, "forget"),
-    (ReservedAddresses, "take"),
-    (ReservedAddresses, "take_any"),
-    (ReservedAddresses, "give_back"),
-    (ResourceManager, "put"),
-    (ResourceManager, "delete"),
-    (Ledger, "begin"),
-    (Ledger, "publish"),
-    (Ledger, "leave"),
-    (Ledger, "release"),
-    (Wiring, "build"),
-    (Wiring, "take_down"),
-)
 EVERYTHING: Json = {
     "groups": ["web", "db"],
     "publicAddress": True,
     "backendPools": ["public/pods"],
     "inboundNatRules": ["public/ssh"],
 }
-OWN = "10.1.1.77"
+OF_ITS_OWN = EVERYTHING | {"address": OWN, "sticky": True}
 ASKS = {
     "of the pool": configuration(args={"cni": {"azure": EVERYTHING}}),
-    "of its own": configuration(args={"cni": {"azure": EVERYTHING | {"address": OWN, "sticky": True}}}),
+    "of its own": configuration(args={"cni": {"azure": OF_ITS_OWN}}),
 }
-_ENDING = -2
 ARGS = "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web"
 
 
-class Life:
-    """Agents of one VM, one after another."""
-
-    def __init__(self, vm: Runtime, cloud: Cloud) -> None:
-        self.vm = vm
-        self.cloud = cloud
-        self.left = RawValue(c_int, -1)
-        """Touches until the end; negative for no end."""
-        self.victim = RawValue(c_int, 0)
-        """The process that ends; 0 for the agent."""
-        self._child = 0
-
-    def start(self, crash_at: int = -1) -> None:
-        """Start an agent; return when it serves, or has ended."""
-        self.left.value = crash_at
-        self._child, ready = self.vm.do(self._fork)
-        with ready:
-            ready.settimeout(60)
-            with contextlib.suppress(ConnectionResetError):  # it has ended
-                ready.recv(64)
-
-    def _fork(self) -> tuple[int, socket.socket]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        child = os.fork()
-        if child:
-            theirs.close()
-            return child, ours
-        try:
-            ours.close()
-            for owner, name in TOUCHES:
-                setattr(owner, name, self._counting(getattr(owner, name), remote=owner is ResourceManager))
-            process._notify_ready = lambda: theirs.send(b"READY=1")  # type: ignore[assignment]
-            growth = GrowthSettings(PoolPolicy(), ca=Path("/etc/podvnet/ca.pem"))
-            process.run(process.Settings(source=Source(SourceKind.ARM), growth=growth, rest=0.0, interval=0.5))
-        finally:
-            os._exit(1)
-
-    def _counting(self, original: Callable[..., Any], *, remote: bool) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def touch(*args: Any, **kwargs: Any) -> Any:
-            self._count(remote=remote)
-            outcome = original(*args, **kwargs)
-            self._count(remote=remote)
-            return outcome
-
-        return touch
-
-    def _count(self, *, remote: bool) -> None:
-        if self.victim.value and not remote:
-            return
-        if self.left.value == 0:
-            self.left.value = _ENDING
-            os.kill(self.victim.value or os.getpid(), signal.SIGKILL)
-        if self.left.value > 0:
-            self.left.value -= 1
-
-    def kill_fabric_at(self, point: int) -> None:
-        """Kill the fabric at the n-th touch of the resource manager, and let the agent live."""
-        self.victim.value = holder_of(FABRIC_LOCK)
-        self.left.value = point
-
-    def fabric_back(self) -> bool:
-        """Wait until the fabric is killed and start it again; tell whether it was."""
-        while self.left.value >= 0:
-            eventually(lambda: self.left.value < 0, timeout=1)
-        killed = bool(self.left.value == _ENDING)
-        self.left.value, self.victim.value = -1, 0
-        if killed:
-            start_fabric()
-        return killed
-
-    def ended(self) -> bool:
-        """Tell whether the agent has ended."""
-        if self._child and self.left.value == _ENDING and not self.victim.value:
-            os.waitpid(self._child, 0)
-            self._child = 0
-        return self._child == 0
-
-    def end(self) -> None:
-        """Kill the agent."""
-        if not self.ended():
-            os.kill(self._child, signal.SIGKILL)
-            os.waitpid(self._child, 0)
-            self._child = 0
-
-    def let_live(self) -> None:
-        """From now on nothing is counted; an agent that has ended is followed by another."""
-        if self.ended():
-            self.start()
-        self.left.value = -1
-
-    # -- what there is
-
-    def grants(self) -> list[Json]:
-        try:
-            _, answer = self.vm.do(lambda: call(str(RUN / "agent.sock"), {QUERY: "asks"}, b"{}"))
-        except OSError:
-            return [{"state": "the agent has ended", "address": ""}]
-        found: list[Json] = json.loads(answer)
-        return found
-
-    def traces(self) -> dict[str, set[str]]:
-        """By private address, what the resource manager has of an ask; by "" what has none."""
-        found: dict[str, set[str]] = {}
-        nic = self.cloud.network.network_interfaces.get(GROUP, "vm1-nic")
-        for each in nic.ip_configurations or ():
-            groups = {str(group.id).rpartition("/")[2] for group in each.application_security_groups or ()}
-            has = {f"group {group}" for group in groups if groups != {"vms"}}
-            has |= {"pool" for _ in each.load_balancer_backend_address_pools or ()}
-            has |= {"rule" for _ in each.load_balancer_inbound_nat_rules or ()}
-            has |= {"public"} if each.public_ip_address else set()
-            if has or (each.name or "").startswith("podvnet-pod-"):
-                found[each.private_ip_address or ""] = has
-        for public in self.cloud.network.public_ip_addresses.list(GROUP):
-            if public.name not in {"front", "ready"} and public.ip_configuration is None:
-                found.setdefault("", set()).add(f"public {public.name}")
-        return found
-
-    def whole(self, pod: Sandbox) -> bool:
-        """The pod is attached and has everything."""
-        address = {holder: address for address, holder in self.vm.held().items()}.get(pod.container, "none")
-        everything = {"group web", "group db", "pool", "rule", "public"}
-        return (
-            self.vm.ledger("SELECT state FROM attachments WHERE container = ?", pod.container) == [("attached",)]
-            and self.traces() == {address: everything}
-            and [(each["address"], each["state"]) for each in self.grants()] == [(address, "granted")]
-        )
-
-    def gone(self, pod: Sandbox) -> bool:
-        """Nothing is left of the pod, nor of what was asked for it, but what is kept for its name."""
-        grants = self.grants()
-        kept = [each["address"] for each in grants]
-        reserved = [each for (each,) in self.vm.ledger("SELECT address FROM reserved")]
-        return (
-            self.vm.ledger("SELECT 1 FROM attachments WHERE container = ?", pod.container) == []
-            and all(each["state"] == "kept" for each in grants)
-            and self.traces() == {each: set() for each in kept}
-            # One that was taken off the NIC is nobody's until the platform can list it no more.
-            and reserved in (kept, [OWN])
-        )
-
-    def whole_or_gone(self, pod: Sandbox) -> bool:
-        return self.whole(pod) or self.gone(pod)
-
-    def ended_or_gone(self, pod: Sandbox) -> bool:
-        return self.ended() or self.gone(pod)
-
-    def forget(self) -> None:
-        """Keep nothing for the pod's name."""
-        if self.grants():
-            body = b'{"pod": "default/web"}'
-            self.vm.do(lambda: call(str(RUN / "agent.sock"), {QUERY: "release"}, body))
-            assert eventually(lambda: self.grants() == [])
-
-
 @pytest.fixture(scope="module")
-def life() -> Iterator[Life]:
+def stage() -> Iterator[CrashStage]:
+    """One lab for all. At its end `podvnet doctor` finds that kernel and store agree."""
     with laboratory(Path(__file__).with_name("pod-asks.yaml")) as lab, Runtime(lab, "vm1") as vm:
         lab.install("vm1")
         vm.end_agent()
-        made = Life(vm, cloud_for(lab, access_for()))
-        made.start()
+        made = CrashStage(vm, cloud_for(lab, access_for()))
         assert eventually(lambda: vm.ledger("SELECT count(*) FROM addresses WHERE listed") == [(16,)])
         yield made
         made.let_live()
-        vm.clear()
+        found = {each["subject"]: each for each in lab.findings()}
+        assert found["kernel"]["state"] == "ok", found["kernel"]
         made.end()
 
 
 @pytest.mark.parametrize("kind", ASKS)
-def test_an_add_whose_agent_is_killed_anywhere_is_wholly_there_or_wholly_gone(life: Life, kind: str) -> None:
+def test_an_add_whose_agent_is_killed_anywhere_is_wholly_there_or_wholly_gone(stage: CrashStage, kind: str) -> None:
     config = ASKS[kind]
     for point in itertools.count():
-        pod = life.vm.sandbox()
-        life.let_live()
-        life.left.value = point
-        answer = life.vm.call("ADD", pod, config, args=ARGS)
-        through = not life.ended()
-        life.let_live()
-        if answer.code == 0:
-            assert life.whole(pod)
-        else:
-            assert eventually(partial(life.whole_or_gone, pod)), (point, life.traces(), life.grants())
-        assert life.vm.call("DEL", pod, config, args=ARGS).silent
-        assert eventually(partial(life.gone, pod)), (point, life.traces(), life.grants())
-        life.forget()
-        life.vm.unmake(pod)
+        with stage.pod() as pod:
+            stage.agent.doom(point)
+            answer = stage.vm.call("ADD", pod, config, args=ARGS)
+            through = not stage.agent.ended()
+            stage.let_live()
+            if answer.code == 0:
+                assert stage.whole(pod)
+            else:
+                assert eventually(partial(stage.whole_or_gone, pod)), (point, stage.traces(), stage.grants())
+            assert stage.vm.call("DEL", pod, config, args=ARGS).silent
+            assert eventually(partial(stage.gone, pod)), (point, stage.traces(), stage.grants())
         if through:
-            assert point >= 14, "an ask touches disk, ledger, kernel and resource manager more often than that"
+            assert point >= 10, "an ask touches disk, ledger, kernel and resource manager more often than that"
             return
 
 
-@pytest.mark.parametrize("kind", ["of its own"])
-def test_a_del_whose_agent_is_killed_anywhere_leaves_nothing(life: Life, kind: str) -> None:
+@pytest.mark.parametrize("kind", ASKS)
+def test_a_del_whose_agent_is_killed_anywhere_leaves_nothing(stage: CrashStage, kind: str) -> None:
     config = ASKS[kind]
     for point in itertools.count():
-        pod = life.vm.sandbox()
-        life.let_live()
-        life.vm.add(pod, config, args=ARGS)
-        life.left.value = point
-        answer = life.vm.call("DEL", pod, config, args=ARGS)
-        assert eventually(partial(life.ended_or_gone, pod))
-        through = not life.ended()
-        life.let_live()
-        if answer.code:
-            assert life.vm.call("DEL", pod, config, args=ARGS).silent, "a runtime repeats what has failed"
-        assert eventually(partial(life.gone, pod)), (point, life.traces(), life.grants())
-        life.forget()
-        life.vm.unmake(pod)
+        with stage.pod() as pod:
+            stage.vm.add(pod, config, args=ARGS)
+            stage.agent.doom(point)
+            answer = stage.vm.call("DEL", pod, config, args=ARGS)
+            assert eventually(partial(stage.ended_or_gone, pod))
+            through = not stage.agent.ended()
+            stage.let_live()
+            if answer.code:
+                assert stage.vm.call("DEL", pod, config, args=ARGS).silent, "a runtime repeats what has failed"
+            assert eventually(partial(stage.gone, pod)), (point, stage.traces(), stage.grants())
         if through:
-            assert point >= 14
+            assert point >= 8
             return
 
 
-def test_a_recovery_that_is_killed_anywhere_is_gone_on_with(life: Life) -> None:
+def test_a_recovery_that_is_killed_anywhere_is_gone_on_with(stage: CrashStage) -> None:
     """The pod ended while no agent was there; agents that come die of what they find, one step later each."""
-    pod = life.vm.sandbox()
-    life.let_live()
-    life.vm.add(pod, ASKS["of its own"], args=ARGS)
-    life.end()
-    life.vm.unmake(pod)
+    with stage.pod() as pod:
+        stage.vm.add(pod, ASKS["of its own"], args=ARGS)
+        stage.agent.end()
     for point in range(1, 100):
-        life.start(crash_at=point)
-        assert eventually(partial(life.ended_or_gone, pod))
-        if not life.ended():
+        stage.agent.start(crash_at=point)
+        assert eventually(partial(stage.ended_or_gone, pod))
+        if not stage.agent.ended():
             assert point >= 3, "each life undoes something that the next need not"
             break
-    life.let_live()
-    assert life.gone(pod)
+    stage.let_live()
+    assert stage.gone(pod)
+    stage.forget()
 
 
-def test_the_fabric_is_killed_before_and_after_every_request_for_a_pod_and_the_agent_goes_on(life: Life) -> None:
-    life.let_live()
+def test_what_is_asked_or_released_ahead_of_the_pod_is_wholly_noted_or_not_at_all(stage: CrashStage) -> None:
     for point in itertools.count():
-        pod = life.vm.sandbox()
-        life.kill_fabric_at(point)
-        with ThreadPoolExecutor(1) as thread:
-            back = thread.submit(life.fabric_back)
-            answer = life.vm.call("ADD", pod, ASKS["of its own"], args=ARGS)
-            if answer.code == 0:
-                assert eventually(partial(life.whole, pod), timeout=20)
-            assert life.vm.call("DEL", pod, args=ARGS).silent
-            assert eventually(partial(life.gone, pod), timeout=30), (back, life.traces(), life.grants())
-            life.left.value = -1 if life.left.value >= 0 else life.left.value
-            through = not back.result()
-        life.forget()
-        life.vm.unmake(pod)
-        if through:
+        with stage.pod() as pod:
+            stage.agent.doom(point)
+            asked = stage.ask_agent("ask", pod=POD, ask=OF_ITS_OWN)
+            assert eventually(lambda: stage.agent.ended() or stage.ahead())
+            through = not stage.agent.ended()
+            stage.let_live()
+            assert eventually(stage.ahead if asked else stage.ahead_or_nothing), stage.grants()
+            if not asked:
+                stage.ask_agent("ask", pod=POD, ask=OF_ITS_OWN)
+                assert eventually(stage.ahead)
+            if through:
+                assert point >= 4
+                stage.vm.add(pod, args=ARGS)
+                assert stage.whole(pod), "what was noted is had by the pod that comes"
+                assert stage.vm.call("DEL", pod, args=ARGS).silent
+                return
+            stage.agent.doom(point)
+            released = stage.ask_agent("release", pod=POD)
+            assert eventually(lambda: stage.agent.ended() or stage.nothing_ahead())
+            stage.let_live()
+            assert eventually(stage.nothing_ahead if released is not None else stage.ahead_or_nothing), stage.grants()
+
+
+def test_the_fabric_is_killed_before_and_after_every_request_for_a_pod_and_the_agent_goes_on(
+    stage: CrashStage,
+) -> None:
+    for point in itertools.count():
+        with stage.pod() as pod:
+            stage.kill_fabric_at(point)
+            killed = an_ask_outlives(stage, pod)
+            stage.spare()
+        if not killed:
             assert point >= 8, "two public addresses' requests and two of the NIC, before and after each"
             return
+
+
+def test_the_fabric_is_killed_at_every_step_of_carrying_out_an_ask(stage: CrashStage) -> None:
+    """Every other step while it is carried out, and those between while it is undone: the same ones."""
+    for point in itertools.count(0, 2):
+        with stage.pod() as pod:
+            stage.fabric.doom(point)
+            killed = an_ask_outlives(stage, pod, undoing=partial(stage.fabric.doom, point + 1))
+            stage.spare()
+        if not killed:
+            assert point >= 14, "two writes, each in the store, in the kernel, and told of"
+            return
+
+
+def an_ask_outlives(stage: CrashStage, pod: Sandbox, undoing: Callable[[], None] = lambda: None) -> bool:
+    """Attach a pod with everything and detach it; tell whether the fabric was killed on the way."""
+    config = ASKS["of its own"]
+    call = stage.vm.begin(stage.vm.environment("ADD", pod, args=ARGS), json.dumps(config).encode())
+    killed = stage.fabric_back(call.done)
+    assert call.result().code == 0
+    assert eventually(partial(stage.whole, pod)), (stage.traces(), stage.grants())
+    undoing()
+    assert stage.vm.call("DEL", pod, args=ARGS).silent
+    killed |= stage.fabric_back(stage.let_go)
+    assert eventually(partial(stage.gone, pod)), (stage.traces(), stage.grants())
+    return killed
+
+
+def test_the_fabric_is_killed_at_every_step_of_taking_in_that_a_pod_answers(stage: CrashStage) -> None:
+    front = str(stage.cloud.network.public_ip_addresses.get(GROUP, "front").ip_address)
+    with stage.pod() as pod, stage.probed(pod):
+        stage.vm.add(pod, ASKS["of the pool"], args=ARGS)
+        for point in itertools.count():
+            stage.fabric.end()
+            HEALTH.unlink(missing_ok=True)  # as after a reboot of the machine: nobody has been asked
+            stage.fabric.start(crash_at=point)
+            killed = stage.fabric_back(partial(stage.reached, front))
+            stage.spare()
+            killed |= stage.fabric_back(lambda: True)  # packets may pass before the last step
+            assert stage.agrees()
+            assert eventually(lambda: stage.reached(front))
+            assert stage.whole(pod)
+            if not killed:
+                assert point >= 4, "the file before and after it is written, and the kernel"
+                break
+        assert stage.vm.call("DEL", pod, args=ARGS).silent
+        assert eventually(partial(stage.gone, pod))
+        assert not stage.reached(front)

@@ -96,13 +96,8 @@ class GrantStore:
         if not grants:
             return
         with self._transaction():
-            for each in grants:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(each)
-                )
-        for each in grants:
-            self._leave(each.address)
-            self._enter(each)
+            self._write(grants)
+        self._replace(grants)
 
     def forget(self, address: IPv4Address) -> None:
         """Delete a grant of which nothing is left."""
@@ -110,18 +105,42 @@ class GrantStore:
             self._connection.execute("DELETE FROM grants WHERE address = ?", (str(address),))
         self._leave(address)
 
-    def note(self, pod: str, ifname: str, ask: PodAsk) -> None:
-        """Keep what is to be asked for a pod when it comes."""
+    def note(self, pod: str, ifname: str, ask: PodAsk, *grants: PodGrant) -> None:
+        """Keep what is to be asked for a pod when it comes, and write grants: both, or neither.
+
+        Raises:
+            CniError: the disk refuses; as it was, it is.
+        """
         text = json.dumps(ask.values())
         with self._transaction():
+            self._write(grants)
             self._connection.execute("INSERT OR REPLACE INTO asks VALUES (?, ?, ?)", (pod, ifname, text))
+        self._replace(grants)
         self.asks[pod, ifname] = ask
 
-    def drop(self, pod: str, ifname: str) -> bool:
-        """Forget what is to be asked for a pod; tell whether there was anything."""
+    def drop(self, pod: str, ifname: str, *grants: PodGrant) -> bool:
+        """Forget what is to be asked for a pod, and write grants: both, or neither.
+
+        Returns:
+            Whether anything was to be asked.
+
+        Raises:
+            CniError: the disk refuses; as it was, it is.
+        """
         with self._transaction():
+            self._write(grants)
             self._connection.execute("DELETE FROM asks WHERE pod = ? AND ifname = ?", (pod, ifname))
+        self._replace(grants)
         return self.asks.pop((pod, ifname), None) is not None
+
+    def _write(self, grants: tuple[PodGrant, ...]) -> None:
+        for each in grants:
+            self._connection.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(each))
+
+    def _replace(self, grants: tuple[PodGrant, ...]) -> None:
+        for each in grants:
+            self._leave(each.address)
+            self._enter(each)
 
     def _enter(self, grant: PodGrant) -> None:
         self.grants[grant.address] = grant

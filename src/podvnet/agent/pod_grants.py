@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -195,24 +196,27 @@ class PodGrants:
         if ask.sticky and kept is None and ask.address is not None:
             self._take(ask.address)
             own = PodAsk(address=ask.address, sticky=True, keep_for=ask.keep_for)
-            self._put_new(PodGrant(ask.address, pod, ifname, None, own, expires=_expiry(ask), kept=True))
+            grant = PodGrant(ask.address, pod, ifname, None, own, expires=_expiry(ask), kept=True)
+            self._put_new(grant, partial(self._store.note, pod, ifname, ask, grant))
         elif kept and ask.sticky:
             expires = _expiry(ask) if kept.holder is None else None
-            self._store.put(replace(kept, ask=replace(kept.ask, keep_for=ask.keep_for), expires=expires))
-        self._store.note(pod, ifname, ask)
+            renewed = replace(kept, ask=replace(kept.ask, keep_for=ask.keep_for), expires=expires)
+            self._store.note(pod, ifname, ask, renewed)
+        else:
+            self._store.note(pod, ifname, ask)
         self._ask()
 
     def give_up(self, pod: str, ifname: str) -> bool:
         """Ask nothing more for a pod, and keep no address for it once it has ended; tell whether there was anything."""
         self._kept_refusals.pop((pod, ifname), None)
-        found = self._store.drop(pod, ifname)
         kept = self._kept(pod, ifname)
         if kept is None:
-            return found
-        if kept.holder is None:
-            self._leave(kept)
-        else:
-            self._store.put(replace(kept, ask=replace(kept.ask, sticky=None, keep_for=None)))
+            return self._store.drop(pod, ifname)
+        unkept = (
+            _leaving(kept) if kept.holder is None else replace(kept, ask=replace(kept.ask, sticky=None, keep_for=None))
+        )
+        self._store.drop(pod, ifname, unkept)
+        self._ask()
         return True
 
     def report(self) -> list[dict[str, Any]]:
@@ -238,7 +242,7 @@ class PodGrants:
         else:
             address = self._any(node) if ask.address is None else self._particular(ask.address, node)
             grant = PodGrant(address, pod, key.ifname, key, ask, public=public)
-            self._put_new(grant)
+            self._put_new(grant, partial(self._store.put, grant))
         self._ask()
         return grant
 
@@ -262,10 +266,10 @@ class PodGrants:
             raise self._not_yet(owner)
         return self._take(address)
 
-    def _put_new(self, grant: PodGrant) -> None:
+    def _put_new(self, grant: PodGrant, write: Callable[[], None]) -> None:
         """Write a grant whose address was just taken; an address without a grant nobody would let go."""
         try:
-            self._store.put(grant)
+            write()
         except CniError:
             self._addresses.give_back(grant.address)
             raise
@@ -297,7 +301,7 @@ class PodGrants:
 
     def _leave(self, *grants: PodGrant) -> None:
         if grants:
-            self._store.put(*(replace(each, holder=None, state=GrantState.LEAVING, expires=None) for each in grants))
+            self._store.put(*map(_leaving, grants))
             self._ask()
 
     def _ask(self) -> None:
@@ -367,6 +371,10 @@ class PodGrants:
         self._obstacle = error
         if error:
             _log.warning("asks_wait", reason=error.message, remedy=error.remedy, retry_in=round(wait, 1))
+
+
+def _leaving(grant: PodGrant) -> PodGrant:
+    return replace(grant, holder=None, state=GrantState.LEAVING, expires=None)
 
 
 def _expiry(ask: PodAsk) -> float | None:
