@@ -1,4 +1,4 @@
-"""podman: what it can ask of the network, as root; and what it cannot, rootless."""
+"""podman: what it can ask of the network as root, and what becomes of rootless containers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from podvnet.testing.engine import IMAGE, whoami
+from podvnet.runtime.probe import seen_as
+from podvnet.testing.engine import IMAGE, SERVER, whoami
 from podvnet.testing.lab import CommandError
 from podvnet.testing.podman import Podman
+from podvnet.testing.rootless_podman import RootlessPodman
 from podvnet.testing.site import Site, settled
 from podvnet.testing.stage import Stage
+
+INTERNET = "198.51.100.10"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +68,35 @@ def test_the_resolver_of_a_container_is_azures(podman: Podman) -> None:
     podman.run("resolving")
     lines = podman.execute("resolving", "cat", "/etc/resolv.conf").splitlines()
     assert next(line.split() for line in lines if line.startswith("nameserver")) == ["nameserver", "168.63.129.16"]
+
+
+@pytest.fixture(scope="module")
+def rootless(fabric: Stage) -> RootlessPodman:
+    """podman of an ordinary user of the VM that has no other engine."""
+    engine = RootlessPodman(fabric.lab, "vm3")
+    engine.start()
+    return engine
+
+
+def test_a_rootless_container_reaches_the_network_as_its_vm(rootless: RootlessPodman, fabric: Stage) -> None:
+    lab = fabric.lab
+    lab.servers.listen(lab.vm("vm1"), "10.1.1.4")
+    try:
+        asks = "; echo; ".join(f"nc -w 2 {address} 7070" for address in ("10.1.1.4", INTERNET))
+        said = rootless.podman("run", "--rm", IMAGE, "sh", "-c", f"id -u; {asks}")
+    finally:
+        lab.servers.forget("10.1.1.4")
+    assert said.split() == ["0", "10.1.2.100", seen_as(lab.vm("vm3"), INTERNET)]
+
+
+def test_a_rootless_container_is_reached_by_a_port_of_its_vm(rootless: RootlessPodman, fabric: Stage) -> None:
+    rootless.podman("run", "--detach", "--name=web", "--publish=8080:80", IMAGE, *SERVER)
+    ask = ("curl", "--silent", "--retry", "5", "--retry-connrefused", "http://10.1.2.100:8080/")
+    assert fabric.run("vm2", *ask) == "hello from the container\n"
+    rootless.podman("rm", "--force", "--time=0", "web")
+
+
+def test_a_rootless_container_cannot_have_an_address_and_is_told_why(rootless: RootlessPodman) -> None:
+    rootless.write_network({"cniVersion": "1.0.0", "name": "azure", "plugins": [{"type": "azure-vnet"}]})
+    with pytest.raises(CommandError, match="the containers of a rootless runtime cannot be attached"):
+        rootless.podman("run", "--rm", "--network=azure", IMAGE, "true")

@@ -1,10 +1,10 @@
 """Virtual machines: a network namespace and a mount namespace, booted, entered, shut down.
 
 A VM shares the machine's programs but has its own ``/run`` (empty at every boot), its own boot id, its own
-``/var/log``, and its own layer over ``/etc``, ``/opt`` and ``/var/lib`` (its disk, which outlives a reboot). What runs
-inside sees neither other VMs nor the machine's own daemons' sockets. Container engines work inside: their images lie on
-the disk itself, for a layer cannot be the upper one of another, as do CNI's folders, so that what the machine has there
-has no say; their control groups are in a part of the VM's own.
+``/var/log``, and its own layer over ``/etc``, ``/opt``, ``/usr/local`` and ``/var/lib`` (its disk, which outlives a
+reboot). What runs inside sees neither other VMs nor the machine's own daemons' sockets. Container engines work inside:
+their images lie on the disk itself, for a layer cannot be the upper one of another, as do CNI's folders, so that what
+the machine has there has no say; their control groups are in a part of the VM's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME
 CERTIFICATE = Path("/etc/podvnet/ca.pem")
 """Where a VM finds the certificate of the authority that signed the resource manager's."""
 
-_LAYERS = {"/etc": "etc", "/opt": "opt", "/var/lib": "var-lib"}
+_LAYERS = {"/etc": "etc", "/opt": "opt", "/usr/local": "usr-local", "/var/lib": "var-lib"}
 _OWN = {
     "/etc/cni": "etc-cni",
     "/opt/cni": "opt-cni",
@@ -34,6 +34,9 @@ _OWN = {
     "/var/lib/docker": "docker",
 }
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_WHOLE_PROC = Path("/run/uncovered/proc")
+"""Where root alone sees all of /proc: the usual one has our boot id over the machine's. The kernel lets a user
+namespace, so a rootless container, mount its own only where one is seen whole."""
 _SECONDS_TO_END = 5.0
 _OURS = "# by the fabric"
 
@@ -91,6 +94,9 @@ class Machine:
         mount.bind(str(boot_id), _BOOT_ID)
         for directory in ("/run/netns", "/run/lock"):
             Path(directory).mkdir()
+        _WHOLE_PROC.parent.mkdir(mode=0o700)
+        _WHOLE_PROC.mkdir()
+        mount.proc(str(_WHOLE_PROC))
         _replace(Path("/etc/resolv.conf"), resolver)
         _introduce_management(authority)
 

@@ -6,7 +6,6 @@ import json
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,13 +19,14 @@ from podvnet.testing.lab import Lab
 
 SOCKET = "/run/containerd/containerd.sock"
 PAUSE = "localhost/pause:1"
-_CONFIG = Path("/etc/containerd/config.toml")
-_DEADLINE = 120.0
-_SETTINGS = f"""version = 2
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}"
-  restrict_oom_score_adj = true  # where the tests run root may not lower it
+_CONFIG = "/etc/containerd/config.toml"
+_WHERE_PLUGINS_ARE = 's|bin_dir = "/usr/lib/cni"|bin_dir = "/opt/cni/bin"|'
+"""What docs/containerd.md changes for the CRI; the rest is Debian's."""
+_SETTINGS = f"""/grpc.v1.cri"]$/a \\
+    sandbox_image = "{PAUSE}"\\
+    restrict_oom_score_adj = true  # where the tests run root may not lower it
 """
+_DEADLINE = 120.0
 
 
 class Containerd:
@@ -43,8 +43,20 @@ class Containerd:
     # -- the daemon
 
     def start(self) -> None:
+        """Start it with our plug-in for the CRI, and its images."""
+        self.lab.inside(self.vm, "sed", "-i", _WHERE_PLUGINS_ARE, _CONFIG)
+        self.start_for_pods()
+
+    def start_for_pods(self) -> None:
+        """Start it with the images, and the sandbox's image in its settings."""
+        if PAUSE not in self.lab.inside(self.vm, "cat", _CONFIG).stdout:
+            self.lab.inside(self.vm, "sed", "-i", _SETTINGS, _CONFIG)
+        self.start_daemon()
+        if not self.images().ListImages(cri.ListImagesRequest(), timeout=_DEADLINE).images:
+            self.load()
+
+    def start_daemon(self) -> None:
         """Start it; return when the CRI answers."""
-        self.lab.inside(self.vm, "sh", "-c", f"mkdir -p {_CONFIG.parent}; cat >{_CONFIG}", stdin=_SETTINGS)
         self._hang_up()
         self._daemon.start()
         self._daemon.wait_for(SOCKET)
@@ -52,8 +64,6 @@ class Containerd:
         self._channel = grpc.insecure_channel(f"unix:/proc/{self._daemon.process}/root{SOCKET}")
         if not eventually(self._initialized):
             raise EngineError(f"the CRI of {self.vm} does not answer: {self._daemon.last_words()}")
-        if not self.images().ListImages(cri.ListImagesRequest(), timeout=_DEADLINE).images:
-            self.load()
 
     def _initialized(self) -> bool:
         """Whether the CRI serves: it listens before it has read what it knew."""

@@ -60,7 +60,13 @@ class Engine(Protocol):
     vm: str
 
     def start(self) -> None:
-        """Start it, with its images; return when it answers."""
+        """Start it with image and network; return when it answers."""
+
+    def start_daemon(self) -> None:
+        """Start only its daemon, as its packages do; return when it answers."""
+
+    def load(self) -> None:
+        """Load the image, in place of pulling it from a registry."""
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Signal it and wait for its end. Containers go on."""

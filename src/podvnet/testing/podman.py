@@ -40,12 +40,23 @@ class Podman:
         self.vm = vm
 
     def start(self) -> None:
-        """Configure it and load the image, if it has none yet."""
-        for name, text in (("10-azure.conf", NETWORK), ("20-machine.conf", _MACHINE)):
-            self.lab.inside(self.vm, "sh", "-c", f"mkdir -p {SETTINGS}; cat >{SETTINGS}/{name}", stdin=text)
+        """Let it use our network, and load the image, if it has none yet."""
+        self.start_daemon()
+        self._set("10-azure.conf", NETWORK)
         if self.podman("image", "exists", IMAGE, check=False).returncode:
-            with image.temporary(IMAGE, image.busybox) as archive:
-                self.podman("load", "-i", str(archive))
+            self.load()
+
+    def start_daemon(self) -> None:
+        """There is none; have it as its package installs it, and the machine lets it run."""
+        self._set("20-machine.conf", _MACHINE)
+
+    def _set(self, name: str, text: str) -> None:
+        self.lab.inside(self.vm, "sh", "-c", f"mkdir -p {SETTINGS}; cat >{SETTINGS}/{name}", stdin=text)
+
+    def load(self) -> None:
+        """Load the image."""
+        with image.temporary(IMAGE, image.busybox) as archive:
+            self.podman("load", "-i", str(archive))
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End every podman that is at work, and what watches over its containers."""

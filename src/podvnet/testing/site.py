@@ -57,9 +57,8 @@ class Site:
             ExpectationError: something is left, or missing.
         """
         for vm, before in self.before.items():
-            eventually(lambda vm=vm, before=before: state(self.lab, vm) == before)  # type: ignore[misc]
-            now = state(self.lab, vm)
-            if now != before:
+            if not eventually(lambda vm=vm, before=before: state(self.lab, vm) == before):  # type: ignore[misc]
+                now = state(self.lab, vm)
                 raise ExpectationError(f"{vm} has more: {sorted(now - before)}; and lacks {sorted(before - now)}")
 
 

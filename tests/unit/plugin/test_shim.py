@@ -247,6 +247,15 @@ def test_no_agent(shim: Path, tmp_path: Path, command: str, code: int, why: str)
     }
 
 
+def test_a_rootless_runtime_is_told_that_its_containers_cannot_be_attached(shim: Path, tmp_path: Path) -> None:
+    environment = ADD | {"PODVNET_SOCKET": str(tmp_path / "agent.sock")}
+    argv = ("/usr/bin/unshare", "--user", "--map-root-user", shim)
+    done = subprocess.run(argv, env=environment, input=STDIN, capture_output=True, check=False, timeout=30)
+    assert done.returncode == 1
+    error = json.loads(done.stdout)
+    assert error["details"] == f"{REMEDY}; the containers of a rootless runtime cannot be attached"
+
+
 @pytest.mark.skipif(Path("/run/podvnet/agent.sock").exists(), reason="an agent runs on this machine")
 @pytest.mark.parametrize("variables", [{}, {"PODVNET_SOCKET": ""}])
 def test_the_socket_unless_told_otherwise(shim: Path, variables: dict[str, str]) -> None:

@@ -34,8 +34,8 @@
 enum { STDIN_LIMIT = 512 << 10, ENVIRONMENT_LIMIT = 512 << 10, REPLY_LIMIT = 1 << 20 };
 enum { BAD_ENVIRONMENT = 4, IO_FAILURE = 5, CANNOT_DECODE = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
 
-static const char agent_remedy[] = "start it with 'systemctl start podvnet-agent' or 'podvnet agent'; "
-                                   "look with 'podvnet doctor'";
+#define AGENT_REMEDY "start it with 'systemctl start podvnet-agent' or 'podvnet agent'; look with 'podvnet doctor'"
+static const char *agent_remedy = AGENT_REMEDY;
 static char input[STDIN_LIMIT + 2]; /* one byte more shows that there is too much, and a NUL ends the scan */
 static char frame[4 + ENVIRONMENT_LIMIT + STDIN_LIMIT];
 static char reply[8 + REPLY_LIMIT];
@@ -162,6 +162,14 @@ static size_t build_frame(const char *program, const char *netns_path, int netns
     return used;
 }
 
+/* Whether the runtime is not root's: it may not reach the agent, or has a user namespace and a /run of its own. */
+static int rootless(int error) {
+    char map[64] = "";
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, map, sizeof map - 1);
+    return error == EACCES || (n > 0 && !strstr(map, " 4294967295"));
+}
+
 static int connect_agent(void) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval patience = {.tv_sec = PODVNET_REPLY_SECONDS};
@@ -174,7 +182,9 @@ static int connect_agent(void) {
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         if (!connect(fd, (struct sockaddr *)&address, sizeof address)) return fd;
     }
-    no_agent("does not answer: ", strerror(errno));
+    int error = errno;
+    if (rootless(error)) agent_remedy = AGENT_REMEDY "; the containers of a rootless runtime cannot be attached";
+    no_agent("does not answer: ", strerror(error));
 }
 
 static _Noreturn void lost(int error) {

@@ -18,6 +18,7 @@ SUPPORTED = (b"0.1.0", b"0.2.0", b"0.3.0", b"0.3.1", b"0.4.0", b"1.0.0", b"1.1.0
 BAD_ENVIRONMENT, IO_FAILURE, CANNOT_DECODE, TRY_AGAIN, NOT_AVAILABLE = 4, 5, 6, 11, 50
 HUNG_UP = (32, 104)  # EPIPE, ECONNRESET
 AGENT_REMEDY = b"start it with 'systemctl start podvnet-agent' or 'podvnet agent'; look with 'podvnet doctor'"
+ROOTLESS = b"; the containers of a rootless runtime cannot be attached"
 
 
 class ShimError(Exception):
@@ -89,6 +90,16 @@ def build_body(program: bytes, netns_errno: int, stdin: bytes) -> bytes:
     return environment + stdin
 
 
+def rootless(error: OSError) -> bool:
+    """Whether the runtime is not root's: it may not reach the agent, or has a user namespace and a /run of its own."""
+    try:
+        descriptor = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return error.errno == 13
+    mapped = posix.read(descriptor, 63)
+    return error.errno == 13 or (bool(mapped) and b" 4294967295" not in mapped)
+
+
 def exchange(path: bytes, body: bytes, netns: int, unavailable: int) -> "tuple[int, bytes]":
     """Send the request, wait for the whole reply, return exit code and stdout."""
     agent = b"the podvnet agent at " + path[:200] + b" "
@@ -104,7 +115,8 @@ def exchange(path: bytes, body: bytes, netns: int, unavailable: int) -> "tuple[i
         connection.connect(path)
     except OSError as error:
         why = reason(error)
-        raise ShimError(unavailable, agent + b"does not answer: " + why, AGENT_REMEDY) from None
+        remedy = AGENT_REMEDY + (ROOTLESS if rootless(error) else b"")
+        raise ShimError(unavailable, agent + b"does not answer: " + why, remedy) from None
     try:
         frame = len(body).to_bytes(4, "little") + body
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, netns.to_bytes(4, sys.byteorder))] if netns >= 0 else []
