@@ -12,6 +12,7 @@ from podvnet.model.address import Address, Mac, Prefix
 from podvnet.model.dns import PrivateZone
 from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.flow_log import FlowLog
+from podvnet.model.gateway import Circuit, Connection, LearnedRoute, OnPremisesSite, VirtualNetworkGateway
 from podvnet.model.limits import FLOW_TIMEOUT, NIC_MTU
 from podvnet.model.load_balancer import LoadBalancer
 from podvnet.model.private_endpoint import PrivateEndpoint
@@ -154,6 +155,7 @@ class Intent:
 
     Attributes:
         healthy: what probes have found, which is no resource: each probe, and the address of a member that answers it.
+        learned: what the gateways' BGP has found, which is no resource either.
     """
 
     virtual_networks: dict[str, VirtualNetwork] = field(default_factory=dict)
@@ -170,7 +172,12 @@ class Intent:
     public_addresses: dict[str, PublicAddress] = field(default_factory=dict)
     nat_gateways: dict[str, NatGateway] = field(default_factory=dict)
     load_balancers: dict[str, LoadBalancer] = field(default_factory=dict)
+    gateways: dict[str, VirtualNetworkGateway] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    circuits: dict[str, Circuit] = field(default_factory=dict)
+    sites: dict[str, OnPremisesSite] = field(default_factory=dict)
     healthy: frozenset[tuple[ResourceId, Address]] = frozenset()
+    learned: frozenset[LearnedRoute] = frozenset()
 
     def subnet_of(self, nic: NetworkInterface) -> Subnet:
         """The subnet a NIC is in."""

@@ -30,6 +30,7 @@ class RouteSource(StrEnum):
     """Who made a route."""
 
     DEFAULT = "Default"
+    GATEWAY = "VirtualNetworkGateway"
     USER = "User"
 
 
@@ -101,6 +102,8 @@ class Peering:
         remote: the other virtual network.
         prefixes: the other's address space as this side knows it.
         access: packets to and from the other network are carried.
+        allows_transit: the other network may use this one's gateways.
+        uses_remote_gateways: this network uses the other's gateways.
         forwarded: packets that come from the other network may have sources that are not of it.
     """
 
@@ -109,3 +112,5 @@ class Peering:
     prefixes: tuple[Prefix, ...]
     access: bool = True
     forwarded: bool = False
+    allows_transit: bool = False
+    uses_remote_gateways: bool = False

@@ -30,6 +30,7 @@ _FIRST_INTERNET_LINK = 1000
 _FIRST_PEER_LINK = 200_000
 _FIRST_APPLIANCE_LINK = 1_000_000
 _APPLIANCE_LINKS_A_NETWORK = 100_000
+_FIRST_GATEWAY_LINK = 300_000
 
 PLAIN_TABLE = 1000
 """The routing table, and the mark, of subnets without a route table; those of route tables follow."""
@@ -112,6 +113,31 @@ def appliance_link_index(nic_number: int, sender: int = 0) -> int:
 def appliance_link_name(nic_number: int, sender: int = 0) -> str:
     """The name of that link's near end, or of its far end."""
     return f"via{sender}x{nic_number}" if sender else f"via{nic_number}"
+
+
+def gateway_namespace(gateway: ResourceId) -> str:
+    """The namespace of a gateway of a virtual network."""
+    return PREFIX + "gateway-" + _qualified(gateway)
+
+
+def site_namespace(site: ResourceId) -> str:
+    """The namespace of the router of a site on premises."""
+    return PREFIX + "site-" + _qualified(site)
+
+
+def site_host_namespace(site: ResourceId, host: str) -> str:
+    """The namespace of a host on premises."""
+    return f"{site_namespace(site)}..{host.lower()}"
+
+
+def gateway_link_index(gateway_number: int) -> int:
+    """The index, in a virtual network's namespace, of the link to a gateway that it uses: its own or a peer's."""
+    return _FIRST_GATEWAY_LINK + gateway_number
+
+
+def gateway_link_name(gateway_number: int) -> str:
+    """The name of that link."""
+    return f"gw{gateway_number}"
 
 
 def nic_zone(nic_number: int) -> int:
