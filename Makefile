@@ -1,5 +1,5 @@
 # Aliases; the scripts do the work and set up what they need.
-.PHONY: run test check bench soak soak-security soak-dns runtime-burst fuzz differential mutants
+.PHONY: run test check bench soak soak-security soak-dns runtime-burst test-kubernetes fuzz differential mutants
 run:
 	scripts/run
 test:
@@ -16,6 +16,8 @@ soak-dns:
 	scripts/soak-dns
 runtime-burst:
 	scripts/test runtime-burst
+test-kubernetes:
+	PODVNET_KUBERNETES_ALL=1 scripts/test kubernetes
 fuzz:
 	scripts/test fuzz
 differential:
