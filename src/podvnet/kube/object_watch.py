@@ -1,0 +1,102 @@
+"""The objects of one kind, listed and then followed; what a list shows gone is gone.
+
+Source: Kubernetes documentation, "Kubernetes API Concepts" (efficient detection of changes; 410 Gone; bookmarks).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from podvnet.kube.cluster_api import Api, ApiError, Document
+
+_PAGE = "500"
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
+_GONE = 410
+
+_log = structlog.get_logger()
+
+
+class ObjectWatch:
+    """Follows one kind.
+
+    Attributes:
+        objects: by uid, as last seen.
+        listed: set once all have been seen.
+
+    Args:
+        api: the cluster's.
+        path: of the collection, e.g. ``/api/v1/services``.
+        changed: called after every change.
+    """
+
+    def __init__(self, api: Api, path: str, changed: Callable[[], object]) -> None:
+        self._api = api
+        self._path = path
+        self._changed = changed
+        self.objects: dict[str, Document] = {}
+        self.listed = asyncio.Event()
+
+    def learn(self, document: Document) -> None:
+        """Take in an object as a request answered it, unless a later one is known."""
+        uid = document["metadata"]["uid"]
+        known = self.objects.get(uid)
+        if known is None or _version(known) < _version(document):
+            self.objects[uid] = document
+
+    async def follow(self) -> None:
+        """Follow until cancelled; a server that is away is waited for."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                version = await self._list()
+                wait = _FIRST_WAIT
+                while True:
+                    version = await self._watch(version)
+            except ApiError as error:
+                if error.status != _GONE:
+                    _log.warning("the watch is interrupted", path=self._path, error=str(error), wait=wait)
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _list(self) -> str:
+        found: dict[str, Document] = {}
+        token = ""
+        while True:
+            page = await self._api.ask("GET", self._path, query={"limit": _PAGE, "continue": token})
+            found |= {each["metadata"]["uid"]: each for each in page.get("items") or ()}
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                break
+        self.objects = found
+        self.listed.set()
+        self._changed()
+        return str(page["metadata"]["resourceVersion"])
+
+    async def _watch(self, version: str) -> str:
+        """Follow one watch to its end; return the version that the next one begins at.
+
+        Raises:
+            ApiError: the list is too old, or the watch breaks off.
+        """
+        async for event in self._api.watch(self._path, {"resourceVersion": version}):
+            document = event["object"]
+            if event["type"] == "ERROR":
+                raise ApiError(f"watch {self._path}: {document.get('message')}", int(document.get("code", 0)))
+            version = document["metadata"]["resourceVersion"]
+            if event["type"] == "BOOKMARK":
+                continue
+            if event["type"] == "DELETED":
+                self.objects.pop(document["metadata"]["uid"], None)
+            else:
+                self.learn(document)
+            self._changed()
+        return version
+
+
+def _version(document: Document) -> int:
+    """Resource versions of one kind can be compared (KEP-5504); one that is no number is older than all."""
+    text = document["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdigit() else -1

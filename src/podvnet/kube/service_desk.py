@@ -1,0 +1,159 @@
+"""What Services are told: finalizer and claim, the addresses in their status, Events.
+
+Source: Kubernetes documentation, "Service" (load balancer status), "Finalizers"; API reference "Event v1 core".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from podvnet.kube.cluster_api import MERGE_PATCH, Api, ApiError, Document
+from podvnet.kube.notice import Notice
+from podvnet.kube.service import CLAIM, CLEANUP, GROUPS, Service
+from podvnet.model.address import Address
+
+COMPONENT = "podvnet-controller"
+_FORBIDDEN, _CONFLICT, _NOT_FOUND = 403, 409, 404
+_LONGEST_MESSAGE = 1000
+_REMEMBERED = 10_000
+
+_log = structlog.get_logger()
+
+
+class StaleError(Exception):
+    """The Service has changed since it was seen."""
+
+
+class ServiceDesk:
+    """Writes to Services.
+
+    Args:
+        api: the cluster's.
+        cluster: whose the finalizer is.
+        find: a Service's document as it is known, by uid without dashes.
+        learn: takes in a Service as it was answered.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        cluster: str,
+        find: Callable[[str], Document | None],
+        learn: Callable[[Document], object],
+    ) -> None:
+        self._api = api
+        self._cluster = cluster
+        self._find = find
+        self._learn = learn
+        self._said: dict[tuple[str, Notice], None] = {}
+
+    async def claim(self, service: Service, groups: tuple[str, ...]) -> Document | None:
+        """Give a Service the finalizer; see :meth:`report` for what is answered and raised."""
+        finalizers = list(dict.fromkeys((*service.finalizers, CLEANUP)))
+        marks: dict[str, Any] = {CLAIM: self._cluster} | ({GROUPS: ",".join(groups)} if groups else {})
+        return await self._patch(service, {"metadata": {"finalizers": finalizers, "annotations": marks}})
+
+    async def release(self, service: Service) -> Document | None:
+        """Take the finalizer away; see :meth:`report`."""
+        finalizers = [each for each in service.finalizers if each != CLEANUP]
+        marks = {CLAIM: None, GROUPS: None}
+        return await self._patch(service, {"metadata": {"finalizers": finalizers, "annotations": marks}})
+
+    async def report(self, service: Service, addresses: tuple[Address, ...]) -> Document | None:
+        """Write the addresses into a Service's status.
+
+        Returns:
+            The Service as it is then; None when it is gone.
+
+        Raises:
+            StaleError: it has changed since it was seen.
+            ApiError: it is refused, or nobody answers.
+        """
+        ingress = [{"ip": str(each), "ipMode": "VIP"} for each in addresses]
+        return await self._patch(service, {"status": {"loadBalancer": {"ingress": ingress}}}, "/status")
+
+    async def say(self, service: Service, notice: Notice) -> None:
+        """Make an Event of what is to be said, or count one that was made; once for as long as it is remembered."""
+        key = service.uid, notice
+        if key in self._said:
+            return
+        document = self._find(service.uid)
+        if document is None:
+            return
+        await self._event(service, document["metadata"]["uid"], notice)
+        self._said[key] = None
+        while len(self._said) > _REMEMBERED:
+            self._said.pop(next(iter(self._said)))
+
+    def unsay(self, service: Service, kept: set[Notice]) -> None:
+        """Forget what has been said of a Service but for what still holds: it is news when it comes back."""
+        for uid, notice in [each for each in self._said if each[0] == service.uid and each[1] not in kept]:
+            if notice.warning:
+                del self._said[uid, notice]
+
+    async def _event(self, service: Service, uid: str, notice: Notice) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        digest = hashlib.sha256(f"{uid} {notice}".encode()).hexdigest()[:16]
+        name, events = f"{service.name}.{digest}", f"/api/v1/namespaces/{service.namespace}/events"
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": service.namespace},
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Service", "name": service.name, "namespace": service.namespace, "uid": uid,
+            },
+            "type": "Warning" if notice.warning else "Normal",
+            "reason": notice.reason,
+            "message": notice.message[:_LONGEST_MESSAGE],
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }  # fmt: skip
+        try:
+            await self._api.ask("POST", events, event)
+        except ApiError as error:
+            if error.status in {_FORBIDDEN, _NOT_FOUND}:
+                # Nothing is made any more in a namespace that is going, and its Services are still to be let go.
+                _log.warning("an Event is refused", service=service.name, reason=notice.reason, error=str(error))
+                return
+            if error.status != _CONFLICT:
+                raise
+            there = await self._api.ask("GET", f"{events}/{name}")
+            again = {"count": int(there.get("count") or 1) + 1, "lastTimestamp": now}
+            await self._api.ask("PATCH", f"{events}/{name}", again, content=MERGE_PATCH)
+
+    async def _patch(self, service: Service, patch: Document, what: str = "") -> Document | None:
+        known = self._find(service.uid)
+        if known is None:
+            return None
+        path = f"/api/v1/namespaces/{service.namespace}/services/{service.name}"
+        precondition = {"uid": known["metadata"]["uid"], "resourceVersion": known["metadata"]["resourceVersion"]}
+        body = {**patch, "metadata": {**precondition, **patch.get("metadata", {})}}
+        try:
+            answered = await self._api.ask("PATCH", f"{path}{what}", body, content=MERGE_PATCH)
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            if error.status == _CONFLICT:
+                await self._read_again(path, known["metadata"]["uid"])
+                raise StaleError(service.spoken) from error
+            raise
+        self._learn(answered)
+        return answered
+
+    async def _read_again(self, path: str, uid: str) -> None:
+        try:
+            there = await self._api.ask("GET", path)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return
+        if there["metadata"]["uid"] == uid:
+            self._learn(there)
