@@ -25,6 +25,8 @@ AMONG_THEM = (
     "IPv4 Delivered by a load balancer",
     "IPv4 from the internet Delivered",
     "IPv4 LeftToInternet as NatGateway",
+    "IPv4 ReachedOnPremises",
+    "IPv4 from on premises Delivered",
 )
 """Ends of packets that the slice must have, or it says nothing of them."""
 NVA, CLIENT, SERVER = "10.1.2.4", "10.1.1.4", "10.1.1.5"

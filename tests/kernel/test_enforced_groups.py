@@ -6,6 +6,7 @@ fabric's resource manager, asked as the VM's identity, over TLS.
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ resources:
           properties:
             addressPrefixes: [10.1.1.0/24, "fd00:1:0:1::/64"]
             networkSecurityGroup: {{id: networkSecurityGroups/shared}}
+        - {{name: back, properties: {{addressPrefix: 10.1.2.0/24}}}}
   - type: Microsoft.Network/networkInterfaces
     name: nic
     properties:
@@ -59,6 +61,12 @@ resources:
     name: vm1
     identity: {{type: SystemAssigned}}
     properties: {{networkProfile: {{networkInterfaces: [{{id: networkInterfaces/nic}}]}}}}
+  - type: Microsoft.Network/networkInterfaces
+    name: other-nic
+    properties: {{ipConfigurations: [{{name: four, properties: {{subnet: {{id: virtualNetworks/hub/subnets/back}}}}}}]}}
+  - type: Microsoft.Compute/virtualMachines
+    name: other
+    properties: {{networkProfile: {{networkInterfaces: [{{id: networkInterfaces/other-nic}}]}}}}
 """
 ENFORCE = ("--enforce-groups", "--rest", "0", "--groups-interval")
 OFTEN, SELDOM = "0.5", "3600"
@@ -66,11 +74,13 @@ NOBODY = "https://127.0.0.1:1"
 """Where no resource manager is."""
 PORT, OTHER_PORT = 7001, 7002
 SERVICE_ADDRESS = "172.31.0.1"
+NODE_PORT = 30080
 SERVICE = f"""
 table ip services {{
     chain translate {{
         type nat hook prerouting priority dstnat;
         ip daddr {SERVICE_ADDRESS} tcp dport 80 dnat to {PODS["b"]}:{PORT}
+        fib daddr type local tcp dport {NODE_PORT} dnat to {PODS["b"]}:{PORT}
     }}
 }}
 """
@@ -264,6 +274,22 @@ def test_a_service_of_the_vm_leads_past_no_group(vm: Runtime, cloud: Cloud) -> N
         assert call(a, SERVICE_ADDRESS, 4, Watch(place), 80) == PASSES
         change(cloud, "own", deny("no", 100, "Inbound", "Tcp", destination=PODS["b"], ports=str(PORT)))
         assert eventually(lambda: call(a, SERVICE_ADDRESS, 4, Watch(place), 80) == "own no")
+    vm.run("nft", "delete table ip services")
+
+
+def test_a_port_of_the_vm_that_leads_to_a_pod_is_filtered_as_the_pod_is(vm: Runtime, cloud: Cloud) -> None:
+    """The network sees a packet for the VM, which no rule about the pod is about."""
+    change(cloud, "shared", deny("no", 100, "Inbound", "Tcp", destination=PODS["b"], ports=str(PORT)))
+    enforcing(vm, OFTEN)
+    b, caller = pod(vm, "b"), Place(cloud.lab.vm("other"), {4: "10.1.2.4"})
+    vm.run("nft", SERVICE)
+    own = json.loads(vm.run("ip", "-j", "-4", "address", "show", "eth0"))[0]["addr_info"][0]["local"]
+    place = [cloud.lab.vm("vm1")]
+    with opened(b, 4, socket.SOCK_STREAM, PORT) as listener:
+        listener.listen()
+        assert call(caller, own, 4, Watch(place), NODE_PORT) == "shared no"
+        change(cloud, "shared", deny("no", 100, "Inbound", "Tcp", source="10.9.0.0/16", destination=PODS["b"]))
+        assert eventually(lambda: call(caller, own, 4, Watch(place), NODE_PORT) == PASSES)
     vm.run("nft", "delete table ip services")
 
 

@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections import Counter
 from pathlib import Path
-from typing import Self
 
 from podvnet.linux import mount_namespace, namespace
 from podvnet.plan import names
@@ -16,6 +14,7 @@ from podvnet.runtime.probe import seen_as
 from podvnet.testing.burst import Burst
 from podvnet.testing.lab import PODVNET, Lab, podvnet
 from podvnet.testing.outage import kill, kill_fabric, start_fabric
+from podvnet.testing.talk import Talk
 
 RUN = Path("/run/podvnet/fabric")
 
@@ -38,28 +37,6 @@ def addresses(lab: Lab) -> dict[str, list[str]]:
         + [address for nic in machine["nics"] for address in nic["secondary"]]
         for machine in lab.status()["virtualMachines"]
     }
-
-
-class Talk:
-    """A pod that calls another all the time, in the background; calls that failed are counted."""
-
-    def __init__(self, caller: int, called: str) -> None:
-        self._caller, self._called = caller, called
-        self._stop = threading.Event()
-        self.calls = Counter[str]()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.calls["lost" if seen_as(self._caller, self._called, timeout=0.5) == "" else "answered"] += 1
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 def test_no_packet_is_lost_while_the_fabric_is_down_and_comes_back(fresh_lab: Lab) -> None:

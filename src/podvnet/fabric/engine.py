@@ -20,11 +20,13 @@ from podvnet.fabric.dataplane.interface import Dataplane
 from podvnet.fabric.dataplane.linux import LinuxDataplane
 from podvnet.fabric.dns.delivery import resolver_file
 from podvnet.fabric.flow_endings import end_flows
+from podvnet.fabric.gateways.states import Gateways, NoGateways
 from podvnet.fabric.guest import Guest, start, wait_for
 from podvnet.fabric.health_file import HealthFile
 from podvnet.fabric.hop_counters import HopCounters
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.machine import Machine
+from podvnet.fabric.reach_file import Reach, ReachFile
 from podvnet.fabric.services.processes import NoServices, Services
 from podvnet.fabric.settlement import (
     ResourceChange,
@@ -70,6 +72,7 @@ class Fabric:
         changed: called after every change, with the new intent.
         dataplane: what carries the network out; this machine's kernel unless another is given.
         services: what runs the programs behind Azure's services; nothing does unless it is given.
+        gateways: what runs gateways and sites on premises; nothing does unless it is given.
     """
 
     def __init__(
@@ -81,8 +84,10 @@ class Fabric:
         dataplane: Dataplane | None = None,
         *,
         services: Services | None = None,
+        gateways: Gateways | None = None,
     ) -> None:
         self._services: Services = services or NoServices()
+        self._gateways: Gateways = gateways or NoGateways()
         self._store = Store(state / "fabric.db")
         self._dataplane: Dataplane = dataplane or LinuxDataplane(run, state)
         self._guest_command = guest_command
@@ -91,7 +96,8 @@ class Fabric:
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
         self._health = HealthFile(run / "health.json")
-        self._intent = self._reader.read(self._world, self._health.read())
+        self._reach = ReachFile(run / "reach.json")
+        self._intent = self._with_found(self._reader.read(self._world))
         self._evaluator = Evaluator(self._intent)
         self._compiler = PartCompiler()
         self._parts: Parts = {}
@@ -114,6 +120,11 @@ class Fabric:
         return HopCounters(self.evaluator, self._dataplane.counters, self._dataplane.rule_counters)
 
     @property
+    def gateways(self) -> Gateways:
+        """What runs gateways, which says what has become of them."""
+        return self._gateways
+
+    @property
     def documents(self) -> list[Document]:
         """Every resource, in the order of creation."""
         return list(self._world.documents.values())
@@ -128,6 +139,7 @@ class Fabric:
         )  # a change of rules may have been carried out and its flows not ended
         # The platform must answer before the VMs boot: the first thing they do is ask it.
         self._services.recover(self._intent)
+        self._gateways.recover(self._intent)
         self._changed(self._intent)
         self._boot()
         return steps
@@ -139,7 +151,7 @@ class Fabric:
         as well.
         """
         world, _ = self._store.load()
-        return self._dataplane.compare(compile_fabric(IntentReader().read(world, self._health.read())))
+        return self._dataplane.compare(compile_fabric(self._with_found(IntentReader().read(world))))
 
     def plan(self, wanted: list[Document]) -> Change:
         """What :meth:`apply` would do.
@@ -222,16 +234,27 @@ class Fabric:
         self._carry_out(steps, world, parts, FROM_API, watch)
 
     def _compile(self, world: World) -> Parts:
-        return self._compiler.compile(self._reader.read(world, self._intent.healthy))
+        return self._compiler.compile(self._read(world))
+
+    def _read(self, world: World) -> Intent:
+        """The intent of a world, with what is found of the present one."""
+        now = self._intent
+        return replace(self._reader.read(world), healthy=now.healthy, learned=now.learned, connected=now.connected)
+
+    def _with_found(self, intent: Intent) -> Intent:
+        """An intent with what was found last, as the files have it."""
+        reach = self._reach.read()
+        return replace(intent, healthy=self._health.read(), learned=reach.learned, connected=reach.connected)
 
     def _carry_out(self, steps: tuple[Step, ...], world: World, parts: Parts, origin: str, watch: Stopwatch) -> None:
         stopped = self._machines(self._parts) - self._machines(parts)
-        intent = self._reader.read(world, self._intent.healthy)
+        intent = self._read(world)
         gone = {
             names.machine_namespace(self._intent.machines[key].id)
             for key in self._intent.machines.keys() - intent.machines.keys()
         }
         self._services.check(intent)
+        self._gateways.check(intent)
         try:
             with self._store.transaction():
                 self._store.remove(self._world.documents.keys() - world.documents.keys())
@@ -255,6 +278,7 @@ class Fabric:
         end_flows(before, self.evaluator, self._dataplane)
         watch.lap("flows")
         self._services.follow(self._intent)
+        self._gateways.follow(self._intent)
         self._changed(self._intent)
         watch.lap("publish")
         self._boot()
@@ -277,32 +301,52 @@ class Fabric:
         Raises:
             ArmErrorsError: the kernel refused; what was known before holds on.
         """
+        if healthy != self._intent.healthy:
+            self._take_in(
+                replace(self._intent, healthy=healthy), lambda intent: self._health.write(intent.healthy), "health"
+            )
+
+    def set_reach(self, reach: Reach) -> None:
+        """Take in where gateways lead and which of their connections carry packets, as :meth:`set_health` does.
+
+        Raises:
+            ArmErrorsError: the kernel refused; what was known before holds on.
+        """
         before = self._intent
-        if healthy == before.healthy:
-            return
+        if reach != Reach(before.learned, before.connected):
+            self._take_in(
+                replace(before, learned=reach.learned, connected=reach.connected),
+                lambda intent: self._reach.write(Reach(intent.learned, intent.connected)),
+                "reach",
+            )
+
+    def _take_in(self, intent: Intent, write: Callable[[Intent], None], event: str) -> None:
+        """Carry out what is found, which is no resource, and keep it in its file."""
+        before = self._intent
         watch = Stopwatch()
-        intent = replace(before, healthy=healthy)
         parts = self._compiler.compile(intent)
         steps = difference_of_parts(self._parts, parts)
         watch.lap("compile")
-        self._health.write(healthy)  # before the kernel: a restart in between finds what the kernel is to hold
+        write(intent)  # before the kernel: a restart in between finds what the kernel is to hold
         try:
             self._dataplane.apply(steps)
         except (KernelError, RulesetError) as error:
-            self._health.write(before.healthy)
+            write(before)
             self._take_back(error)
         watch.lap("kernel")
         self._parts, self._intent = parts, intent
         end_flows(before, self.evaluator, self._dataplane)
         watch.lap("flows")
         self._changed(intent)
-        _log.info("health", healthy=len(healthy), steps=len(steps), milliseconds=watch.laps)
+        _log.info(event, steps=len(steps), milliseconds=watch.laps)
 
     def down(self) -> Change:
         """Take everything down: VMs with their disks, namespaces, resources."""
         change_ = self.apply([])
         self._services.end()
+        self._gateways.end()
         self.set_health(frozenset())
+        self.set_reach(Reach())
         self._dataplane.recover({})
         self._parts = {}
         return change_
@@ -372,14 +416,14 @@ class Fabric:
     def unawaited(self) -> Callable[[], None] | None:
         """What waits for the guest commands and services begun since this was last asked, outside the engine's turn."""
         guests, self._guests = self._guests, []
-        services = self._services.unawaited()
+        programs = [found for found in (self._services.unawaited(), self._gateways.unawaited()) if found]
 
         def wait() -> None:
-            if services:
-                services()
+            for each in programs:
+                each()
             wait_for(guests)
 
-        return wait if guests or services else None
+        return wait if guests or programs else None
 
     def close(self) -> None:
         """Close what is open. The network goes on without this process."""
@@ -401,8 +445,7 @@ class Fabric:
 
         def started(machine: Machine) -> None:
             _log.info("booted", machine=machine.name)
-            if self._guest_command:
-                self._guests.append(start(machine, self._guest_command))
+            self._guests.append(start(machine, self._guest_command))
 
         def resolver(label: str) -> str:
             machines = self._intent.machines.values()

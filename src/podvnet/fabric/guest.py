@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from podvnet.fabric.machine import Machine
 from podvnet.model.arm_error import ArmError, ArmErrorsError
 
+AT_BOOT = "/etc/podvnet/at-boot"
+"""What a VM runs in the place of the fabric's command when its disk has it: an init's own start, as it were."""
 _LOG = "boot.log"
 
 
@@ -24,8 +26,9 @@ class Guest:
 
 
 def start(machine: Machine, command: tuple[str, ...]) -> Guest:
-    """Run the command in a VM."""
-    return Guest(machine, machine.spawn(command, _LOG))
+    """Run :data:`AT_BOOT` in a VM if its disk has it, else the command if there is one."""
+    choice = f'[ ! -x {AT_BOOT} ] || exec {AT_BOOT}; [ $# = 0 ] || exec "$@"'
+    return Guest(machine, machine.spawn(("/bin/sh", "-c", choice, "sh", *command), _LOG))
 
 
 def wait_for(guests: Sequence[Guest]) -> None:

@@ -23,6 +23,7 @@ _DROPS = {
     Check.BACKEND: "no_backend",
     Check.OWNER: "unowned",
     Check.OPEN: "closed",
+    Check.GATEWAY: "foreign_source",
 }
 """By check, what the rules of a virtual network count its drops as."""
 

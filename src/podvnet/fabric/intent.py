@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from podvnet.fabric.arm import (
+    connections,
+    express_route_circuits,
     flow_logs,
     internet_hosts,
     load_balancer_intent,
     nat_gateways,
     network_interfaces,
     network_security_groups,
+    on_premises_sites,
     private_dns_zones,
     private_endpoints,
     public_ip_addresses,
@@ -20,16 +24,21 @@ from podvnet.fabric.arm import (
     sql_servers,
     storage_accounts,
     virtual_machines,
+    virtual_network_gateways,
     virtual_networks,
 )
 from podvnet.fabric.arm.service_tag_prefixes import Meanings, group_with, meanings, table_with
 from podvnet.fabric.arm.world import (
+    CIRCUITS,
+    CONNECTIONS,
     ENDPOINT_POLICIES,
     INTERNET_HOSTS,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
+    NETWORK_GATEWAYS,
     NETWORK_INTERFACES,
     NETWORK_WATCHERS,
+    ON_PREMISES_SITES,
     PRIVATE_ENDPOINTS,
     PRIVATE_ZONES,
     PUBLIC_ADDRESSES,
@@ -47,6 +56,7 @@ from podvnet.model.address import Address
 from podvnet.model.dns import PrivateZone
 from podvnet.model.endpoint_policy import EndpointPolicy
 from podvnet.model.flow_log import FlowLog
+from podvnet.model.gateway import Circuit, Connection, OnPremisesSite, VirtualNetworkGateway
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.load_balancer import LoadBalancer
 from podvnet.model.private_endpoint import PrivateEndpoint
@@ -70,6 +80,10 @@ IntentValue = (
     | PrivateEndpoint
     | EndpointPolicy
     | PrivateZone
+    | VirtualNetworkGateway
+    | Circuit
+    | Connection
+    | OnPremisesSite
     | tuple[FlowLog, ...]
 )
 
@@ -80,6 +94,7 @@ class IntentReader:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Document, IntentValue]] = {}
         self._tags: Meanings = {}
+        self._made_of_several: dict[str, IntentValue] = {}
 
     def read(self, world: World, healthy: frozenset[tuple[ResourceId, Address]] = frozenset()) -> Intent:
         """The intent of a world.
@@ -104,7 +119,20 @@ class IntentReader:
             known[id(document)] = (document, value)
             _place(intent, key, value)
         self._known = known
+        several = {
+            key: self._kept(key, _OF_SEVERAL[document["type"]](document, world))
+            for key, document in world.documents.items()
+            if document["type"] in _OF_SEVERAL
+        }
+        for key, value in several.items():
+            _place(intent, key, value)
+        self._made_of_several = several
         return intent
+
+    def _kept(self, key: str, value: Connection | OnPremisesSite) -> IntentValue:
+        """The same value as before when it is equal: compilers look at what is the same first."""
+        known = self._made_of_several.get(key)
+        return known if known is not None and known == value else value
 
 
 _READERS = {
@@ -124,7 +152,14 @@ _READERS = {
     PRIVATE_ENDPOINTS: private_endpoints.intent_of,
     ENDPOINT_POLICIES: service_endpoint_policies.intent_of,
     PRIVATE_ZONES: private_dns_zones.intent_of,
+    NETWORK_GATEWAYS: virtual_network_gateways.intent_of,
+    CIRCUITS: express_route_circuits.intent_of,
 }
+_OF_SEVERAL: dict[str, Callable[[Document, World], Connection | OnPremisesSite]] = {
+    CONNECTIONS: connections.intent_of,
+    ON_PREMISES_SITES: on_premises_sites.intent_of,
+}
+"""Those whose values hold something of other resources, which may change while they do not."""
 
 
 def _value(document: Document, tags: Meanings) -> IntentValue:
@@ -165,5 +200,13 @@ def _place(intent: Intent, key: str, value: IntentValue) -> None:  # noqa: C901,
             intent.endpoint_policies[key] = value
         case PrivateZone():
             intent.private_zones[key] = value
+        case VirtualNetworkGateway():
+            intent.gateways[key] = value
+        case Circuit():
+            intent.circuits[key] = value
+        case Connection():
+            intent.connections[key] = value
+        case OnPremisesSite():
+            intent.sites[key] = value
         case tuple():
             intent.flow_logs.update((log.id.key, log) for log in value)

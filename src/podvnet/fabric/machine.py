@@ -32,6 +32,8 @@ _OWN = {
     "/var/lib/containerd": "containerd",
     "/var/lib/containers": "containers",
     "/var/lib/docker": "docker",
+    "/var/lib/etcd": "etcd",
+    "/var/lib/kubelet": "kubelet",
 }
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _WHOLE_PROC = Path("/run/uncovered/proc")

@@ -23,6 +23,8 @@ from podvnet.fabric.engine import Fabric
 from podvnet.fabric.flow_log import FlowLogFiles
 from podvnet.fabric.flow_log_collector import FlowLogCollector
 from podvnet.fabric.gate import PORT, Gate
+from podvnet.fabric.gateways.processes import GatewayProcesses
+from podvnet.fabric.gateways.reach_teller import ReachTeller
 from podvnet.fabric.metrics.sampler import Sampler
 from podvnet.fabric.platform_server import PlatformServer, quiet_server
 from podvnet.fabric.probes.prober import Health, Prober
@@ -76,7 +78,13 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
     except OSError as error:
         msg = f"127.0.0.1:{port} cannot be listened on: {os.strerror(error.errno or 0)}"
         raise AlreadyRunningError(msg) from None
-    fabric = Fabric(run, state, guest_command, noticed, services=ServiceProcesses(state))
+
+    async def tell_reach() -> None:
+        await turn.take(lambda: fabric.set_reach(gateways.reach(fabric.intent)))
+
+    teller = ReachTeller(tell_reach)
+    gateways = GatewayProcesses(run, teller.ring)
+    fabric = Fabric(run, state, guest_command, noticed, services=ServiceProcesses(state), gateways=gateways)
     turn = Turn(fabric.unawaited)
     sampler = Sampler(lambda: fabric.intent)
     manager = gate.application(fabric, turn, sampler)
@@ -90,7 +98,13 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
 
     prober = Prober(lambda: fabric.intent, tell)
     responders = Responders(lambda: fabric.intent, state)
-    following = (_follow(platform, flows, prober, responders, changed), flows.write(), prober.ask(), prober.tell())
+    following = (
+        _follow(platform, flows, prober, responders, changed),
+        flows.write(),
+        prober.ask(),
+        prober.tell(),
+        teller.run(),
+    )
     followers = [asyncio.create_task(each) for each in (*following, sampler.run())]
     try:
         # VMs ask the platform and the resource manager while they boot, so recovery runs beside the servers.

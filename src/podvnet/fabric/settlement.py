@@ -12,16 +12,21 @@ from typing import Any
 
 from podvnet.fabric.arm.application_security_groups import ApplicationSecurityGroups
 from podvnet.fabric.arm.children import spelt_as
+from podvnet.fabric.arm.connections import Connections
+from podvnet.fabric.arm.express_route_circuits import ExpressRouteCircuits, follow_circuits
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.flow_logs import drop_orphans
+from podvnet.fabric.arm.gateway_subnet import check_gateway_subnets
 from podvnet.fabric.arm.internet_hosts import InternetHosts
 from podvnet.fabric.arm.linked import same_region
 from podvnet.fabric.arm.load_balancers import LoadBalancers
+from podvnet.fabric.arm.local_network_gateways import LocalNetworkGateways
 from podvnet.fabric.arm.nat_gateways import NatGateways
 from podvnet.fabric.arm.nat_ports import give_nat_ports
 from podvnet.fabric.arm.network_interfaces import NetworkInterfaces
 from podvnet.fabric.arm.network_security_groups import NetworkSecurityGroups
 from podvnet.fabric.arm.network_watchers import NetworkWatchers
+from podvnet.fabric.arm.on_premises_sites import OnPremisesSites
 from podvnet.fabric.arm.private_dns_links import follow_networks
 from podvnet.fabric.arm.private_dns_zone_groups import follow_zone_groups
 from podvnet.fabric.arm.private_dns_zones import PrivateDnsZones
@@ -37,6 +42,7 @@ from podvnet.fabric.arm.sql_servers import SqlServers
 from podvnet.fabric.arm.storage_accounts import StorageAccounts
 from podvnet.fabric.arm.user_assigned_identities import UserAssignedIdentities
 from podvnet.fabric.arm.virtual_machines import VirtualMachines, place_nics
+from podvnet.fabric.arm.virtual_network_gateways import VirtualNetworkGateways
 from podvnet.fabric.arm.virtual_network_peerings import pair_peerings
 from podvnet.fabric.arm.virtual_networks import VirtualNetworks
 from podvnet.fabric.arm.world import NETWORK_INTERFACES, VIRTUAL_NETWORKS, Document, World, shown
@@ -56,7 +62,12 @@ TYPES: dict[str, ResourceType] = {
         PublicIpAddresses(),
         NatGateways(),
         ServiceEndpointPolicies(),
+        OnPremisesSites(),
+        ExpressRouteCircuits(),
         VirtualNetworks(),
+        VirtualNetworkGateways(),
+        LocalNetworkGateways(),
+        Connections(),
         PrivateDnsZones(),
         LoadBalancers(),
         NetworkInterfaces(),
@@ -142,12 +153,14 @@ def complete(world: World) -> None:
     """Bring up to date what resources say about one another, once all are settled.
 
     Raises:
-        ArmError: the NICs of a VM are in several virtual networks, there is no default outbound address left, or an
-            inbound NAT rule has too few ports for its pool.
+        ArmError: the NICs of a VM are in several virtual networks, there is no default outbound address left, an
+            inbound NAT rule has too few ports for its pool, or a gateway's subnet has what it cannot be with.
     """
     follow_endpoints(world)
     place_nics(world)
     pair_peerings(world)
+    check_gateway_subnets(world)
+    follow_circuits(world)
     drop_orphans(world)
     give_nat_ports(world)
     follow_zone_groups(world)

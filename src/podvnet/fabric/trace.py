@@ -35,9 +35,10 @@ def trace_of(
     Args:
         evaluator: knows the network.
         counters: knows what its kernel has counted.
-        source: an address, the name of a NIC or VM, or both: ``name@address``. A public address that no NIC has is a
-            host of the internet.
-        destination: an address, or the name of a NIC or VM; from the internet that means its public address.
+        source: an address, the name of a NIC or VM, or both: ``name@address``; or that of a host on premises,
+            ``site/host``. A public address that no NIC has is a host of the internet, or one on premises.
+        destination: an address, or the name of a NIC, VM or host on premises; from the internet that means its public
+            address.
         protocol: ``tcp``, ``udp`` or ``icmp``.
         port: the destination's, for TCP and UDP.
 
@@ -45,10 +46,14 @@ def trace_of(
         ArmErrorsError: nobody, or several, are meant by a word.
     """
     name, _, text = source.partition("@")
-    own, to = _address(text or name), _address(destination)
+    own = _address(text or name) or _host(evaluator.intent, name)
+    to = _address(destination) or _host(evaluator.intent, destination)
     version = next((each.version for each in (to, own) if each), 4)
     sender: NetworkInterface | None
-    if own is not None and not text:
+    if own is not None and not text and evaluator.topology.is_on_premises(own):
+        to = to or _primary(_find(evaluator.intent, destination), version)
+        sender = None
+    elif own is not None and not text:
         is_outside = is_of_internet(own) and not evaluator.topology.holders(own)
         if to is None and is_outside:
             to = _public(evaluator.intent, _find(evaluator.intent, destination), version)
@@ -120,6 +125,10 @@ def _summary(trace: Trace) -> str:
         case Verdict.LEFT_TO_INTERNET, _:
             ports = trace.way_out.ports if trace.way_out else None
             return f"leaves to the internet as {trace.outbound}{f', ports {ports[0]} to {ports[1]}' if ports else ''}"
+        case Verdict.REACHED_ON_PREMISES, _:
+            by = next(named(hop.where) for hop in reversed(trace.hops) if hop.check is Check.GATEWAY)
+            sites = (f"{named(hop.where)}: {hop.reason}" for hop in trace.hops[-1:] if hop.check is Check.SITE)
+            return f"leaves by {by} to {next(sites, 'a device that is not of this fabric')}"
         case Verdict.REACHED_SERVICE, _:
             last = trace.hops[-1].where
             how = "the service endpoint" if last.path[-1][0].lower() == "subnets" else named(last)
@@ -148,6 +157,16 @@ def _address(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def _host(intent: Intent, name: str) -> Address | None:
+    """The address of a host on premises: ``site/host``."""
+    site, _, host = name.lower().partition("/")
+    for each in intent.sites.values():
+        for one in each.hosts:
+            if (each.id.name.lower(), one.name.lower()) == (site, host):
+                return one.address
+    return None
 
 
 def _holder(evaluator: Evaluator, address: Address) -> NetworkInterface:

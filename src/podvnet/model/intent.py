@@ -156,6 +156,7 @@ class Intent:
     Attributes:
         healthy: what probes have found, which is no resource: each probe, and the address of a member that answers it.
         learned: what the gateways' BGP has found, which is no resource either.
+        connected: the connections of gateways that are found to carry packets.
     """
 
     virtual_networks: dict[str, VirtualNetwork] = field(default_factory=dict)
@@ -178,6 +179,7 @@ class Intent:
     sites: dict[str, OnPremisesSite] = field(default_factory=dict)
     healthy: frozenset[tuple[ResourceId, Address]] = frozenset()
     learned: frozenset[LearnedRoute] = frozenset()
+    connected: frozenset[ResourceId] = frozenset()
 
     def subnet_of(self, nic: NetworkInterface) -> Subnet:
         """The subnet a NIC is in."""

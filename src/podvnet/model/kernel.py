@@ -114,6 +114,7 @@ class Route:
         throw: the table has nothing to say about the destination: the next rule's table is asked. The index is that of
             the loopback interface then.
         local: the destination is the namespace's own, as far as routing is concerned. By way of the loopback interface.
+        metric: of several routes to one destination in one table the lowest is taken; 0 for the kernel's default.
     """
 
     destination: Prefix
@@ -122,6 +123,7 @@ class Route:
     table: int = MAIN_TABLE
     throw: bool = False
     local: bool = False
+    metric: int = 0
 
     @property
     def scope(self) -> Scope:

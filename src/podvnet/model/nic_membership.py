@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
@@ -47,11 +48,13 @@ class NicMembership:
         nic: its id.
         groups: the application security groups of its primary ip-configuration, which every other starts with.
         configurations: all of IPv4.
+        publics: the public addresses of pods, as far as they are known, by id.
     """
 
     nic: ResourceId
     groups: frozenset[ResourceId]
     configurations: tuple[MemberConfiguration, ...]
+    publics: Mapping[ResourceId, Address] = field(default_factory=dict, compare=False)
 
     @property
     def scope(self) -> Scope:
@@ -61,6 +64,11 @@ class NicMembership:
     def holding(self, address: Address) -> MemberConfiguration | None:
         """The ip-configuration with an address."""
         return next((each for each in self.configurations if address in each.addresses), None)
+
+    def public_of(self, address: Address) -> Address | None:
+        """The public address that leads to a pod's, if it is known."""
+        found = self.holding(address)
+        return None if found is None or found.members.public is None else self.publics.get(found.members.public)
 
     @property
     def shared(self) -> frozenset[Address]:

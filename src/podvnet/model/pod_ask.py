@@ -8,6 +8,7 @@ Source: Azure REST reference "Network Interfaces - Create Or Update", ``ipConfig
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -20,6 +21,15 @@ GROUP = "Microsoft.Network/applicationSecurityGroups"
 PUBLIC_ADDRESS = "Microsoft.Network/publicIPAddresses"
 BACKEND_POOL = "Microsoft.Network/loadBalancers/backendAddressPools"
 NAT_RULE = "Microsoft.Network/loadBalancers/inboundNatRules"
+
+
+class Egress(StrEnum):
+    """As whom a pod's packets leave the virtual network."""
+
+    VM = "vm"
+    """As the VM: the VM translates their source to its primary address."""
+    POD = "pod"
+    """As the pod: what the subnet has for outbound traffic (a NAT gateway, an appliance) sees the pod's address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,7 @@ class PodAsk:
         address: a private address and no other.
         sticky: the address stays the pod's, by the pod's name, when the pod ends.
         keep_for: seconds that a sticky address is kept without a pod; None is until it is released.
+        egress: as whom it leaves; None is as itself with a public address, else as the VM.
     """
 
     groups: tuple[str, ...] | None = None
@@ -58,6 +69,12 @@ class PodAsk:
     address: IPv4Address | None = None
     sticky: bool | None = None
     keep_for: int | None = None
+    egress: Egress | None = None
+
+    @property
+    def leaves_as_itself(self) -> bool:
+        """Whether the VM must not translate what the pod sends."""
+        return self.egress is Egress.POD or (bool(self.public) and self.egress is None)
 
     @property
     def of_members(self) -> bool:
@@ -111,6 +128,7 @@ class PodAsk:
             "address": None if self.address is None else str(self.address),
             "sticky": self.sticky,
             "keepFor": self.keep_for,
+            "egress": self.egress and str(self.egress),
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -35,6 +35,7 @@ class PodGrant:
         expires: Unix time after which an address is not kept without a holder; None for never.
         public: the name of the public address that is made for it, until it is deleted.
         kept: the address is kept for the pod's name when the holder goes: it has once been attached, or reserved.
+        uid: which pod of that name the holder is, or empty when the runtime did not say.
     """
 
     address: IPv4Address
@@ -46,6 +47,7 @@ class PodGrant:
     expires: float | None = None
     public: str = ""
     kept: bool = False
+    uid: str = ""
 
     @property
     def settled(self) -> bool:

@@ -67,6 +67,7 @@ class EffectiveRoute:
         appliance: the address of the appliance.
         network: the peered virtual network.
         name: the user's route.
+        gateway: the gateway of a virtual network, its own or a peer's; None for a user's route where there is none.
     """
 
     source: RouteSource
@@ -76,6 +77,7 @@ class EffectiveRoute:
     appliance: Address | None = None
     network: ResourceId | None = None
     name: str = ""
+    gateway: ResourceId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,31 @@ class EndpointRoute:
     address: Address
     network: ResourceId | None = None
     overridable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPrefix:
+    """A prefix that a gateway leads to. ``preferred``: by ExpressRoute, which is preferred to a VPN."""
+
+    prefix: Prefix
+    gateway: ResourceId
+    preferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReach:
+    """What the gateways that a virtual network uses, its own or a peer's, mean for its subnets.
+
+    Attributes:
+        prefixes: where they lead to, each gateway's prefixes once.
+        vpn: where routes of users lead that name a gateway: to the VPN gateway, never to one of ExpressRoute.
+    """
+
+    prefixes: tuple[GatewayPrefix, ...] = ()
+    vpn: ResourceId | None = None
+
+
+NO_GATEWAYS = GatewayReach()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class Verdict(StrEnum):
     LEFT_TO_INTERNET = "LeftToInternet"
     REACHED_SERVICE = "ReachedService"
     """By a service endpoint, to the service's own firewall, with its private source."""
+    REACHED_ON_PREMISES = "ReachedOnPremises"
+    """By a gateway, to a host on premises or to a device that is not of the fabric."""
     DROPPED = "Dropped"
 
 
@@ -50,6 +52,10 @@ class Check(StrEnum):
     """A service endpoint leads to the service, whatever public address the source has or has not."""
     PEERING = "Peering"
     """Both sides of a peering carry the packet."""
+    GATEWAY = "Gateway"
+    """A gateway has a connection to where the packet goes, and the connection carries packets."""
+    SITE = "Site"
+    """A host on premises has the destination."""
     APPLIANCE = "Appliance"
     """The appliance of a route is there and takes packets that are not its own."""
     PUBLIC_ADDRESS = "PublicAddress"

@@ -1,7 +1,8 @@
 """What the service tags that depend on the place mean: the virtual network as a subnet sees it, and the rest.
 
 Source: Azure document "Virtual network service tags", VirtualNetwork: the address space of the virtual network, those
-of the peered ones, the host's virtual address, and the prefixes of the user-defined routes of the subnet.
+of the peered ones, what gateways lead to, the host's virtual address, and the prefixes of the user-defined routes of
+the subnet. The default route may be among them. A subnet without routes of gateways does not count what they lead to.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from podvnet.model.address import WIRESERVER_ADDRESS, Address, Prefix
 from podvnet.model.intent import VirtualNetwork
-from podvnet.model.routing import RouteTable
+from podvnet.model.routing import NO_GATEWAYS, GatewayReach, RouteTable
 from podvnet.model.service_tag import tag_prefixes
 
 
-def virtual_network_prefixes(network: VirtualNetwork, table: RouteTable | None) -> tuple[Prefix, ...]:
-    """The tag VirtualNetwork in a subnet of ``network`` with ``table``: disjoint prefixes, IPv4 first."""
+def virtual_network_prefixes(
+    network: VirtualNetwork, table: RouteTable | None, gateways: GatewayReach = NO_GATEWAYS
+) -> tuple[Prefix, ...]:
+    """The tag VirtualNetwork in a subnet of ``network`` with ``table``: disjoint prefixes, IPv4 first.
+
+    ``gateways``: where the gateways lead to that the network uses.
+    """
     found: list[Prefix] = [*network.prefixes, IPv4Network(WIRESERVER_ADDRESS)]
     found += (prefix for peering in network.peerings if peering.access for prefix in peering.prefixes)
+    if table is None or table.propagates_gateway_routes:
+        found += (each.prefix for each in gateways.prefixes)
     for route in table.routes if table else ():
         found += (route.prefix,) if route.prefix else tag_prefixes(route.tag)
     return collapsed(found)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from podvnet.model.address import Prefix
 from podvnet.model.kernel import (
     MAIN_TABLE,
     AddressSet,
@@ -75,16 +76,21 @@ def difference(old: Program, new: Program) -> tuple[Step, ...]:
         anew = {item for item in before & after if _hangs_on(item, namespace, cut)}
         come = (after - before) | anew
         # A route takes the place of another to the same prefix in one go; meanwhile no other way is taken.
-        replaced = {(item.table, item.destination) for item in come if isinstance(item, Route)} - {
-            (item.table, item.destination) for item in anew if isinstance(item, Route)
+        replaced = {_place(item) for item in come if isinstance(item, Route)} - {
+            _place(item) for item in anew if isinstance(item, Route)
         }
         additions += (Step(True, namespace, item) for item in come)
         removals += (
             Step(False, namespace, item)
             for item in gone | anew
-            if not (isinstance(item, Route) and item.table != MAIN_TABLE and (item.table, item.destination) in replaced)
+            if not (isinstance(item, Route) and item.table != MAIN_TABLE and _place(item) in replaced)
         )
     return ordered(removals, additions)
+
+
+def _place(route: Route) -> tuple[int, Prefix, int]:
+    """What there is one route of in a namespace."""
+    return route.table, route.destination, route.metric
 
 
 def _cut(old: Program, new: Program) -> set[tuple[str, int]]:

@@ -17,7 +17,7 @@ from podvnet.plan import remedy
 from podvnet.plan.address_space import holds
 from podvnet.plan.dropped import DroppedError
 from podvnet.plan.remedy import named
-from podvnet.plan.topology import Topology
+from podvnet.plan.topology import Topology, Vantage
 
 
 def over_peering(topology: Topology, here: ResourceId, there: ResourceId, flow: Flow) -> Hop:
@@ -43,20 +43,18 @@ def _refuse_peering(side: Peering, flag: str, why: str = "") -> NoReturn:
     raise DroppedError(Hop(side.id, Check.PEERING, False, f"{flag} is false{why}", remedy=cure))
 
 
-def place_of_appliance(
-    topology: Topology, nic: NetworkInterface, route: EffectiveRoute, address: Address
-) -> ResourceId:
-    """The virtual network of an appliance's address: that of the NIC, or one that is peered.
+def place_of_appliance(vantage: Vantage, route: EffectiveRoute, address: Address) -> ResourceId:
+    """The virtual network of an appliance's address: that of the sender's subnet, or one that is peered.
 
     Raises:
         DroppedError: it is in neither.
     """
-    network = topology.network(nic)
+    network = vantage.network
     if holds(network.prefixes, address):
         return network.id
     peering = next((each for each in network.peerings if holds(each.prefixes, address)), None)
     if peering is None:
-        via = _via(topology, nic, route)
+        via = _via(vantage, route)
         reason = f"{via} leads to {address}, which is not in {network.id.name} nor in a peered virtual network"
         cure = f"Give {via} a next hop that can be reached directly."
         raise DroppedError(Hop(network.id, Check.APPLIANCE, False, reason, remedy=cure))
@@ -64,7 +62,7 @@ def place_of_appliance(
 
 
 def appliance_at(
-    topology: Topology, nic: NetworkInterface, route: EffectiveRoute, flow: Flow, *, place: ResourceId, address: Address
+    topology: Topology, vantage: Vantage, route: EffectiveRoute, flow: Flow, *, place: ResourceId, address: Address
 ) -> tuple[NetworkInterface, Hop]:
     """The NIC of the appliance that a route names, by its ``address`` in the virtual network ``place``.
 
@@ -75,7 +73,7 @@ def appliance_at(
     def refuse(where: ResourceId, reason: str, cure: str) -> NoReturn:
         raise DroppedError(Hop(where, Check.APPLIANCE, False, reason, remedy=cure))
 
-    via = _via(topology, nic, route)
+    via = _via(vantage, route)
     found = topology.holder(place, address)
     if found is None:
         refuse(place, f"{via} leads to {address}, which no NIC has", f"Give {via} the address of an appliance.")
@@ -89,6 +87,5 @@ def appliance_at(
     return found, Hop(found.id, Check.APPLIANCE, True, f"has the appliance's address {address}, and IP forwarding")
 
 
-def _via(topology: Topology, nic: NetworkInterface, route: EffectiveRoute) -> str:
-    table = topology.vantage(nic).table
-    return remedy.user_route(route, table) if table else "the route"
+def _via(vantage: Vantage, route: EffectiveRoute) -> str:
+    return remedy.user_route(route, vantage.table) if vantage.table else "the route"

@@ -1,7 +1,8 @@
 """The routes that hold in a subnet, and which of them a destination takes.
 
-Routing is decided by the sender's subnet alone. Of the routes to the same prefix the user's wins; of those that hold an
-address the longest prefix wins.
+Routing is decided by the sender's subnet alone. Of the routes to the same prefix the user's wins, then a gateway's, of
+those ExpressRoute's; of those that hold an address the longest prefix wins. What the system leads to the virtual
+network itself, to peers, to service endpoints and private endpoints wins over a gateway's even where that is longer.
 Source: Azure document "Virtual network traffic routing", "How Azure selects a route" and "System routes".
 """
 
@@ -14,12 +15,23 @@ from ipaddress import IPv4Network, IPv6Network
 from podvnet.model.address import Address, Prefix
 from podvnet.model.intent import VirtualNetwork
 from podvnet.model.kernel import host_prefix
-from podvnet.model.routing import EffectiveRoute, EndpointRoute, NextHop, RouteSource, RouteTable
+from podvnet.model.resource_id import ResourceId
+from podvnet.model.routing import (
+    NO_GATEWAYS,
+    EffectiveRoute,
+    EndpointRoute,
+    GatewayReach,
+    NextHop,
+    RouteSource,
+    RouteTable,
+)
 from podvnet.model.service_tag import endpoint_prefixes, specificity, tag_prefixes
 
 NEVER_INTERNET = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 """Prefixes that system routes drop unless the virtual network or a peer holds them."""
 _EVERYWHERE: tuple[Prefix, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+_YIELDING = (NextHop.INTERNET, NextHop.NONE)
+"""Next hops of system routes that those of gateways to the same prefix win over."""
 
 
 def effective_routes(
@@ -27,6 +39,7 @@ def effective_routes(
     table: RouteTable | None,
     endpoints: tuple[str, ...] = (),
     private: tuple[EndpointRoute, ...] = (),
+    gateways: GatewayReach = NO_GATEWAYS,
 ) -> tuple[EffectiveRoute, ...]:
     """Every route of a subnet of ``network``, those that lose to another marked as not active.
 
@@ -35,13 +48,21 @@ def effective_routes(
         table: the subnet's route table.
         endpoints: the services it has endpoints for.
         private: the private endpoints of the network and of its peers.
+        gateways: where the gateways lead to that the network uses.
     """
-    user = tuple(_user_routes(table)) if table else ()
+    user = tuple(_user_routes(table, gateways.vpn)) if table else ()
     taken = {route.prefix for route in user if route.active}
     private_routes = _private_routes(network, private, user)
     made = (*_system_routes(network), *_peers(network), *_service_routes(endpoints), *private_routes)
-    system = tuple(route if route.prefix not in taken else _lost(route) for route in made)
-    return (*system, *user)
+    learned: tuple[EffectiveRoute, ...] = ()
+    if gateways.prefixes and (table is None or table.propagates_gateway_routes):
+        learned = tuple(_gateway_routes(network, gateways, made, taken))
+    led = {route.prefix for route in learned if route.active}
+    system = (
+        _lost(route) if route.prefix in taken or (route.prefix in led and route.next_hop in _YIELDING) else route
+        for route in made
+    )
+    return (*system, *learned, *user)
 
 
 def select_route(routes: Iterable[EffectiveRoute], address: Address) -> EffectiveRoute | None:
@@ -91,7 +112,39 @@ def _private_routes(
         yield _lost(route) if each.overridable and any(wide) else route
 
 
-def _user_routes(table: RouteTable) -> Iterator[EffectiveRoute]:
+def _gateway_routes(
+    network: VirtualNetwork, gateways: GatewayReach, system: Iterable[EffectiveRoute], taken: set[Prefix]
+) -> Iterator[EffectiveRoute]:
+    """The routes of gateways, but for those to a prefix that is the virtual network's own."""
+    firm = _Prefixes(route.prefix for route in system if route.next_hop not in _YIELDING)
+    preferred = {each.prefix for each in gateways.prefixes if each.preferred}
+    for each in gateways.prefixes:
+        if each.prefix in network.prefixes:
+            continue
+        route = EffectiveRoute(RouteSource.GATEWAY, each.prefix, NextHop.GATEWAY, gateway=each.gateway)
+        is_second = each.prefix in preferred and not each.preferred
+        yield _lost(route) if is_second or each.prefix in taken or firm.hold(each.prefix) else route
+
+
+class _Prefixes:
+    """Prefixes by their length: there are thousands of routes to be looked at, and few lengths."""
+
+    def __init__(self, prefixes: Iterable[Prefix]) -> None:
+        self._found: dict[tuple[int, int], set[int]] = {}
+        for each in prefixes:
+            spare = each.max_prefixlen - each.prefixlen
+            self._found.setdefault((each.version, spare), set()).add(int(each.network_address) >> spare)
+
+    def hold(self, prefix: Prefix) -> bool:
+        """Whether one of them is the prefix, or is wider."""
+        start, spare = int(prefix.network_address), prefix.max_prefixlen - prefix.prefixlen
+        return any(
+            version == prefix.version and length >= spare and start >> length in found
+            for (version, length), found in self._found.items()
+        )
+
+
+def _user_routes(table: RouteTable, vpn: ResourceId | None) -> Iterator[EffectiveRoute]:
     """A table's routes. Of several to one prefix the one written as a prefix wins over tags, then the narrowest tag."""
     written: list[tuple[int, EffectiveRoute]] = []
     for each in table.routes:
@@ -99,7 +152,7 @@ def _user_routes(table: RouteTable) -> Iterator[EffectiveRoute]:
         rank = -1 if each.prefix else specificity(each.tag)
         for prefix in prefixes:
             route = EffectiveRoute(RouteSource.USER, prefix, each.next_hop, appliance=each.appliance, name=each.name)
-            written.append((rank, route))
+            written.append((rank, replace(route, gateway=vpn) if each.next_hop is NextHop.GATEWAY else route))
     best: dict[Prefix, int] = {}
     for rank, route in written:
         best[route.prefix] = min(best.get(route.prefix, rank), rank)

@@ -16,6 +16,9 @@ from podvnet.model.resource_id import ResourceId
 from podvnet.model.verdict import Check
 from podvnet.plan.evaluate import Evaluator, SenderError
 
+_PASSING = (Check.BACKEND, Check.GATEWAY, Check.SITE)
+"""What keeps first packets away and is no matter of security groups."""
+
 
 def flushed_networks(old: Intent, new: Intent) -> set[ResourceId]:
     """The virtual networks in which a group that has ``flushConnection`` now is another than before."""
@@ -35,7 +38,7 @@ def refused(flows: Iterable[Flow], network: ResourceId, evaluator: Evaluator) ->
     """Those of the flows in a virtual network that would not be allowed if they began now.
 
     A flow whose sender is not known is left alone. One that a load balancer led to a member outlasts that member's
-    health: no rule of a group ends it for that.
+    health, and one with somebody on premises the tunnel's: no rule of a group ends it for that.
     """
     return {flow for flow in flows if _is_refused(flow, network, evaluator)}
 
@@ -47,4 +50,4 @@ def _is_refused(flow: Flow, network: ResourceId, evaluator: Evaluator) -> bool:
         trace = evaluator.evaluate(flow, here[0] if here else None, follow=False)
     except SenderError:
         return False
-    return trace.culprit is not None and trace.culprit.check is not Check.BACKEND
+    return trace.culprit is not None and trace.culprit.check not in _PASSING

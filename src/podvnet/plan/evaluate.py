@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from podvnet.model.address import Address
 from podvnet.model.flow import Flow
+from podvnet.model.gateway import VirtualNetworkGateway
 from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.verdict import Trace
 from podvnet.plan.entrances import is_of_internet
@@ -46,19 +47,22 @@ class Evaluator:
         """What is asked about."""
         return self.topology.intent
 
-    def evaluate(self, flow: Flow, sender: NetworkInterface | None = None, *, follow: bool = True) -> Trace:
+    def evaluate(
+        self, flow: Flow, sender: NetworkInterface | VirtualNetworkGateway | None = None, *, follow: bool = True
+    ) -> Trace:
         """What becomes of a packet.
 
         Args:
             flow: the packet.
-            sender: the NIC that sends it; when it is left out the one that has the source address, or the internet for
-                a packet from a public address to one of the fabric.
+            sender: the NIC that sends it, or the gateway that gets it from on premises; when it is left out the NIC
+                that has the source address, or the internet for a packet from a public address to one of the fabric, or
+                the site on premises that has the source.
             follow: go on where an appliance sends what it got; otherwise the trace ends there.
 
         Raises:
             SenderError: no sender is given, and none or several NICs have the source address.
         """
-        if sender is None and not self.is_from_internet(flow):
+        if sender is None and not (self.is_from_internet(flow) or self.is_from_on_premises(flow)):
             sender = self.sender(flow.source)
         return Walk(self.topology, flow, follow=follow).run(sender)
 
@@ -70,6 +74,10 @@ class Evaluator:
             and is_of_internet(flow.source)
             and topology.entrances.knows(flow.destination)
         )
+
+    def is_from_on_premises(self, flow: Flow) -> bool:
+        """Whether a site on premises has the source of a packet, and no NIC does."""
+        return self.topology.is_on_premises(flow.source)
 
     def sender(self, address: Address) -> NetworkInterface:
         """The NIC that has an address.

@@ -31,12 +31,17 @@ _FIRST_PEER_LINK = 200_000
 _FIRST_APPLIANCE_LINK = 1_000_000
 _APPLIANCE_LINKS_A_NETWORK = 100_000
 _FIRST_GATEWAY_LINK = 300_000
+_FIRST_SITE_LINK = 400_000
+_FIRST_HOST_LINK = 1000
+_FIRST_CIRCUIT_LINK = 500_000
+_FIRST_TUNNEL = 1 << 28
 
 PLAIN_TABLE = 1000
 """The routing table, and the mark, of subnets without a route table; those of route tables follow."""
 _FIRST_APPLIANCE_TABLE = 1 << 30
 _ENDPOINTS_SHIFT = 20
 _FIRST_PEER_ZONE = 50_000
+_FIRST_GATEWAY_ZONE = 60_000
 BETWEEN_APPLIANCES = 65_000
 """The conntrack zone of what one appliance forwards to another."""
 
@@ -140,9 +145,74 @@ def gateway_link_name(gateway_number: int) -> str:
     return f"gw{gateway_number}"
 
 
+def edge_namespace(circuit: ResourceId) -> str:
+    """The namespace of Microsoft's edge of an ExpressRoute circuit."""
+    return PREFIX + "edge-" + _qualified(circuit)
+
+
+def tunnel_namespace(router: str, label: str) -> str:
+    """The namespace of an end of a tunnel, beside its router's."""
+    return f"{router}..{label}"
+
+
+def connection_label(connection: ResourceId, position: int) -> str:
+    """What tells the ends of a gateway's tunnels apart; ``position`` is that of the gateway's instance."""
+    return f"{_qualified(connection)}..{position}" if position else _qualified(connection)
+
+
+def tunnel_index(number: int, *, outer: bool) -> int:
+    """The index, in a router's namespace, of a link to an end of a tunnel: of that for what is encrypted, or inside."""
+    return _FIRST_TUNNEL + 2 * number + outer
+
+
+def tunnel_link_name(number: int, *, outer: bool) -> str:
+    """The name of that link."""
+    return f"{'out' if outer else 'tun'}{number:x}"
+
+
+def site_link_index(site_number: int) -> int:
+    """The index, in the internet's namespace, of the link to a site on premises."""
+    return _FIRST_SITE_LINK + site_number
+
+
+def site_link_name(site_number: int) -> str:
+    """The name of that link."""
+    return f"site{site_number}"
+
+
+def site_host_index(position: int) -> int:
+    """The index, in a site's router, of the link to the host at this place."""
+    return _FIRST_HOST_LINK + position
+
+
+def circuit_link_index(circuit_number: int, *, secondary: bool) -> int:
+    """The index of one of a circuit's two links, in the site's router and at the edge."""
+    return _FIRST_CIRCUIT_LINK + 2 * circuit_number + secondary
+
+
+def circuit_link_name(circuit_number: int, *, secondary: bool) -> str:
+    """The name of that link."""
+    return f"er{circuit_number}{'b' if secondary else 'a'}"
+
+
+def edge_link_index(circuit_number: int) -> int:
+    """The index, in an ExpressRoute gateway's namespace, of the link to a circuit's edge."""
+    return _FIRST_CIRCUIT_LINK + circuit_number
+
+
+def edge_link_name(circuit_number: int) -> str:
+    """The name of that link."""
+    return f"edge{circuit_number}"
+
+
 def nic_zone(nic_number: int) -> int:
     """The conntrack zone of the legs between a NIC and an appliance."""
     return nic_number
+
+
+def gateway_zone(gateway_number: int) -> int:
+    """The conntrack zone of the legs between a gateway and an appliance."""
+    return _FIRST_GATEWAY_ZONE + gateway_number
 
 
 def peer_zone(network_number: int) -> int:

@@ -114,9 +114,9 @@ table inet {TABLE} {{
 		iif @appliances iif . ether saddr . ip saddr != @owned4 goto forwarded
 		iif @appliances iif . ether saddr . ip6 saddr != @owned6 goto forwarded
 		# What routes lead elsewhere that is for a frontend comes back for it: to be translated then, the leg to the
-		# appliance has a zone of its own.
-		ip daddr @frontends4 fib daddr . mark oif exists iif vmap @zones
-		ip6 daddr @frontends6 fib daddr . mark oif exists iif vmap @zones
+		# appliance has a zone of its own. What leaves to the internet does not, and has another address there.
+		ip daddr @frontends4 fib daddr . mark oif exists fib daddr . mark oifname != "{names.UPLINK}" iif vmap @zones
+		ip6 daddr @frontends6 fib daddr . mark oif exists fib daddr . mark oifname != "{names.UPLINK}" iif vmap @zones
 		iifname != "nic*" ip saddr @frontends4 fib daddr . mark oif vmap @zones
 		iifname != "nic*" ip6 saddr @frontends6 fib daddr . mark oif vmap @zones
 		meta mark > {names.PLAIN_TABLE} goto routed

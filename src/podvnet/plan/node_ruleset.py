@@ -30,8 +30,10 @@ from podvnet.model.kernel import Ruleset
 TABLE = "podvnet"
 GROUPS = "groups"
 """The chain of the security groups that filter between pods of this VM."""
+ARRIVALS = "arrivals"
+"""The chain of those that filter what is sent to an address that this VM translates to a pod's."""
 CLOSED = "closed"
-"""The chain that drops, there as long as :data:`GROUPS` leads to it."""
+"""The chain that drops, there as long as :data:`GROUPS` and :data:`ARRIVALS` lead to it."""
 
 _DISCOVERY = (
     "{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect, ind-neighbor-solicit,"
@@ -52,7 +54,8 @@ def node_ruleset(node: Node, bridge: str, *, pods_may_ask_platform: bool, enforc
         node: the VM.
         bridge: the name of the software bridge, whether or not it exists.
         pods_may_ask_platform: let pods reach IMDS and the wireserver's HTTP. DNS always passes.
-        enforce_groups: what pods of this VM begin with one another passes :data:`GROUPS`, which is closed at first; see
+        enforce_groups: what pods of this VM begin with one another passes :data:`GROUPS`; what others begin with them,
+            by an address that is translated here, :data:`ARRIVALS`. Both are closed at first; see
             :mod:`podvnet.plan.enforced_groups`.
     """
     between_pods = _BETWEEN_PODS if enforce_groups else ""
@@ -99,6 +102,7 @@ table inet {TABLE} {{
 	chain translate {{
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr @public4 return
+		{_returning(node, bridge)}
 		ip saddr @pods4 ip daddr != @network4 oifname {{ "{node.nic_name}", "{bridge}" }} snat ip to {primary}
 	}}
 }}
@@ -130,6 +134,8 @@ _BETWEEN_PODS = f"""
 		type filter hook forward priority filter; policy accept;
 		ip saddr @pods4 ip daddr @pods4 goto pod_to_pod
 		ip6 saddr @pods6 ip6 daddr @pods6 goto pod_to_pod
+		ct direction original ct status dnat ct state new ip daddr @pods4 goto {ARRIVALS}
+		ct direction original ct status dnat ct state new ip6 daddr @pods6 goto {ARRIVALS}
 	}}
 	chain pod_to_pod {{
 		ct state invalid counter name out_of_state drop
@@ -139,10 +145,26 @@ _BETWEEN_PODS = f"""
 	chain {GROUPS} {{
 		goto {CLOSED}
 	}}
+	chain {ARRIVALS} {{
+		goto {CLOSED}
+	}}
 	chain {CLOSED} {{
 		counter name rules_unknown drop
 	}}
 """
+
+
+def _returning(node: Node, bridge: str) -> str:
+    """What makes answers come back that another host of the subnet would send past this VM.
+
+    kube-proxy of a VM with a bridge knows pods by their subnet alone, and leaves the addresses of callers from it be:
+    those of other VMs as well, which it sends on to pods of other VMs when a Service has ``externalTrafficPolicy``
+    ``Local``.
+    """
+    near = ", ".join(str(prefix) for prefix in node.subnets if prefix.version == 4)
+    primary = next(address for address in node.primary if address.version == 4)
+    outside = f"ip saddr {{ {near} }} ip saddr != @pods4 ip daddr {{ {near} }} ip daddr != @pods4"
+    return f'{outside} ip saddr != {primary} oifname "{bridge}" ct status dnat snat ip to {primary}'
 
 
 def bridge_ruleset(node: Node) -> Ruleset:
@@ -191,6 +213,11 @@ table bridge {TABLE} {{
 	chain pod_sends {{{_forwarding(node, 4)}
 	}}
 	chain pod_sends6 {{{_forwarding(node, 6)}
+	}}
+	# what is translated may go back to the network that it came from, by its gateway; nothing else does
+	chain across {{
+		type filter hook forward priority filter; policy accept;
+		iifname "{node.nic_name}" oifname "{node.nic_name}" ether daddr != {PLATFORM_MAC} drop
 	}}
 	chain leave {{
 		type filter hook postrouting priority srcnat; policy accept;

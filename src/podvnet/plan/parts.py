@@ -13,12 +13,16 @@ from functools import partial
 
 from podvnet.model.address import Address
 from podvnet.model.endpoint_policy import EndpointPolicy
+from podvnet.model.gateway import VirtualNetworkGateway
 from podvnet.model.intent import Intent, InternetHost, NetworkInterface, VirtualNetwork
 from podvnet.model.kernel import AddressSet, IdleTimeout, KernelObject, Program, Step
 from podvnet.plan import names
 from podvnet.plan.appliances import find_appliances, wanted_appliances, way_to
 from podvnet.plan.balancing_program import compile_frontends, compile_nat_rule, compile_rule
 from podvnet.plan.change import difference, merge
+from podvnet.plan.gateway_entry import compile_gateway_entry
+from podvnet.plan.gateway_program import gateway_pieces
+from podvnet.plan.gateway_routes import GatewayRoutes, gateway_subnet
 from podvnet.plan.guards import GuardCompiler, Guards
 from podvnet.plan.network_program import (
     compile_guard,
@@ -37,6 +41,7 @@ from podvnet.plan.private_endpoints import (
 )
 from podvnet.plan.routing_program import (
     Choice,
+    Ways,
     compile_appliance_link,
     compile_appliance_table,
     compile_peering,
@@ -72,6 +77,7 @@ class PartCompiler:
     def __init__(self) -> None:
         self._known: _Known = {}
         self._guards = GuardCompiler()
+        self._gateways = GatewayRoutes(Intent())
 
     def compile(self, intent: Intent) -> Parts:
         """The parts of an intent. Values that are the same objects as last time give the same parts."""
@@ -79,11 +85,15 @@ class PartCompiler:
         hosts = tuple(intent.internet_hosts.values())
         self._take(known, "internet", hosts, lambda: compile_internet(hosts), carries=True)
         appliances = find_appliances(intent)
-        guards = self._guards.compile(intent, appliances)
+        if not self._gateways.is_of(intent):
+            self._gateways = GatewayRoutes(intent)
+        guards = self._guards.compile(intent, appliances, self._gateways)
         guards.groups |= groups_named(intent)
         for key, network in intent.virtual_networks.items():
             self._take(known, f"network {key}", (network,), partial(compile_network, network), carries=True)
             self._compile_ways(known, intent, network, appliances)
+        for piece in gateway_pieces(intent, self._gateways):
+            self._take(known, piece.key, piece.inputs, piece.make, carries=True)
         self._compile_translations(known, intent)
         self._compile_services(known, intent)
         self._compile_machines(known, intent, guards)
@@ -114,15 +124,23 @@ class PartCompiler:
                     self._take(known, f"way {key} {nic.id.key}", inputs, make, carries=True)
                     far = (peer, nic)
                     self._take(known, f"far {nic.id.key}", far, partial(compile_appliance_table, *far))
-        links = tuple((peer.id.key, names.peer_link_index(peer.number)) for peer in peers)
+        used = self._gateways.used(network.id)
+        links = (
+            *((peer.id.key, names.peer_link_index(peer.number)) for peer in peers),
+            *((gateway.id.key, names.gateway_link_index(gateway.number)) for gateway in used),
+        )
         routing = (
             network,
             choices,
-            links,
-            tuple(way for each in ways for way in each),
+            Ways(links, tuple(way for each in ways for way in each)),
             endpoint_routes(intent, network),
+            self._gateways.reach(network.id),
         )
         self._take(known, f"routing {key}", routing, partial(compile_routing, *routing))
+
+        for gateway in used:
+            entry = network, gateway, _entry_table(intent, network, gateway)
+            self._take(known, f"entry {key} {gateway.id.key}", entry, partial(compile_gateway_entry, *entry))
 
     def _compile_translations(self, known: _Known, intent: Intent) -> None:
         """Load balancers, NAT gateways, public addresses."""
@@ -159,7 +177,7 @@ class PartCompiler:
             inputs = (network, services, within[key], _policies(intent, network))
             self._take(known, f"services link {key}", (network,), partial(compile_services_link, network), carries=True)
             if within[key]:
-                ways = (network, within[key], endpoint_rules(intent, network))
+                ways = (network, within[key], endpoint_rules(intent, network, self._gateways.reach(network.id)))
                 self._take(known, f"private endpoints {key}", ways, partial(compile_endpoints, *ways))
             self._take(known, f"firewalls {key}", inputs, partial(compile_firewalls, *inputs))
 
@@ -247,6 +265,16 @@ def _choices(intent: Intent, network: VirtualNetwork) -> tuple[Choice, ...]:
         key = table.id.key if table else "", endpoint_places(subnet.service_endpoints)
         found.setdefault(key, (table, subnet.service_endpoints))
     return tuple(found.values())
+
+
+def _entry_table(intent: Intent, network: VirtualNetwork, gateway: VirtualNetworkGateway) -> int | None:
+    """The routing table of what a gateway sends in to a virtual network: that of its subnet, if there is one."""
+    subnet = gateway_subnet(network) if gateway.network == network.id else None
+    if subnet is None or subnet.route_table is None:
+        return None
+    return names.routing_table(
+        intent.route_tables[subnet.route_table.key].number, endpoint_places(subnet.service_endpoints)
+    )
 
 
 def _policies(intent: Intent, network: VirtualNetwork) -> tuple[EndpointPolicy, ...]:

@@ -18,7 +18,7 @@ from podvnet.model.intent import Intent, VirtualNetwork
 from podvnet.model.kernel import Chain, Dispatch, KernelObject, Program, Route, host_prefix
 from podvnet.model.private_endpoint import PrivateEndpoint
 from podvnet.model.resource_id import ResourceId
-from podvnet.model.routing import EndpointRoute
+from podvnet.model.routing import NO_GATEWAYS, EndpointRoute, GatewayReach
 from podvnet.model.security import SecurityGroup
 from podvnet.model.subnet import Subnet
 from podvnet.plan import names
@@ -84,7 +84,7 @@ def compile_endpoints(network: VirtualNetwork, endpoints: tuple[PrivateEndpoint,
     return {names.network_namespace(network.id): frozenset(ways)}
 
 
-def endpoint_rules(intent: Intent, network: VirtualNetwork) -> str:
+def endpoint_rules(intent: Intent, network: VirtualNetwork, gateways: GatewayReach = NO_GATEWAYS) -> str:
     """What is asked of packets for the endpoints of a virtual network: the inbound rules of their subnets' groups."""
     lines = []
     for subnet in network.subnets:
@@ -94,6 +94,6 @@ def endpoint_rules(intent: Intent, network: VirtualNetwork) -> str:
             continue
         table = intent.route_tables[subnet.route_table.key] if subnet.route_table else None
         to = f"ip daddr {{ {', '.join(sorted(str(each.address) for each in own))} }}"
-        rules = inbound_rules(group, virtual_network_prefixes(network, table), 4)
+        rules = inbound_rules(group, virtual_network_prefixes(network, table, gateways), 4)
         lines += [f"\t\t{to} {rule}\n" for rule in rules]
     return "".join(lines)

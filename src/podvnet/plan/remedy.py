@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from podvnet.model.address import Address
 from podvnet.model.flow import ICMP, ICMPV6, PORTED, TCP, UDP, Flow
+from podvnet.model.gateway import Connection, ConnectionKind, OnPremisesSite, VirtualNetworkGateway
 from podvnet.model.intent import NetworkInterface, VirtualNetwork
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import EffectiveRoute, NextHop, RouteTable
 from podvnet.model.security import Direction, SecurityGroup, SecurityRule
 from podvnet.model.subnet import is_reserved
 from podvnet.plan.address_space import holds
-from podvnet.plan.topology import Topology
+from podvnet.plan.topology import Topology, Vantage
 
 _NOUNS = {
     "virtualnetworks": "virtual network",
@@ -34,6 +35,11 @@ _NOUNS = {
     "serviceendpointpolicies": "service endpoint policy",
     "storageaccounts": "storage account",
     "servers": "Sql server",
+    "virtualnetworkgateways": "gateway",
+    "localnetworkgateways": "local network gateway",
+    "connections": "connection",
+    "expressroutecircuits": "circuit",
+    "onpremisessites": "site",
 }
 _PROTOCOLS = {TCP: "TCP", UDP: "UDP", ICMP: "ICMP", ICMPV6: "ICMP"}
 _FIRST_PRIORITY, _LAST_PRIORITY = 100, 4096
@@ -77,12 +83,78 @@ def against_platform_rule(group: SecurityGroup, rule: SecurityRule) -> str:
 
 def against_route(topology: Topology, nic: NetworkInterface, route: EffectiveRoute, flow: Flow) -> str:
     """A route leads nowhere."""
-    table = topology.vantage(nic).table
+    vantage = topology.vantage(nic)
+    table, network = vantage.table, vantage.network
     if table is not None and route.name:
         if route.next_hop is NextHop.GATEWAY:
-            return f"Give {user_route(route, table)} another next hop type: there is no gateway here."
+            return (
+                f"Give {user_route(route, table)} another next hop type, or {named(network.id)} a VPN gateway:"
+                " its own, or a peer's that it uses."
+            )
         return f"Remove {user_route(route, table)}, or give it another next hop type."
-    return against_absence(topology, topology.network(nic), flow)
+    reached = any(flow.destination in each.prefix for each in topology.gateways.reach(network.id).prefixes)
+    if reached and table is not None and not table.propagates_gateway_routes:
+        return f"Set disableBgpRoutePropagation of {named(table.id)} to false, so that the routes of gateways hold."
+    if not topology.holders(flow.destination) and (site := topology.on_premises(flow.destination)):
+        return against_unreached_site(topology, network, site, flow.destination)
+    return against_absence(topology, network, flow)
+
+
+def against_unreached_site(
+    topology: Topology, network: VirtualNetwork, site: OnPremisesSite, destination: Address
+) -> str:
+    """No gateway of a virtual network leads to a site that has the destination."""
+    used = topology.gateways.used(network.id)
+    if not used:
+        return (
+            f"Put a gateway into {named(network.id)}, or let it use a peer's (useRemoteGateways, allowGatewayTransit),"
+            f" and connect that with {named(site.id)}, which has {destination}."
+        )
+    return (
+        f"Let {named(site.id)}, which has {destination}, announce it by BGP to {named(used[0].id)}, or add a prefix"
+        " with it to the local network gateway of a connection."
+    )
+
+
+def against_no_connection(topology: Topology, gateway: VirtualNetworkGateway, destination: Address) -> str:
+    """A gateway has no connection that leads to the destination."""
+    site = topology.on_premises(destination)
+    to = f"with {named(site.id)}, which has {destination}" if site else f"whose other side has {destination}"
+    return f"Give {named(gateway.id)} a connection {to}: in the local network gateway's prefixes, or by BGP."
+
+
+def against_unadvertised(topology: Topology, gateway: VirtualNetworkGateway, flow: Flow) -> str:
+    """A packet from on premises is for no virtual network that uses the gateway."""
+    holders = topology.holders(flow.destination)
+    if not holders:
+        return f"Send to an address of a virtual network that uses {named(gateway.id)}."
+    return (
+        f"Let {named(holders[0].virtual_network)} use {named(gateway.id)}: peer it with"
+        f" {named(gateway.network)}, allowGatewayTransit there and useRemoteGateways here."
+    )
+
+
+def against_down(connection: Connection) -> str:
+    """A connection carries nothing."""
+    own = named(connection.id)
+    if connection.kind is ConnectionKind.EXPRESS_ROUTE:
+        return (
+            f"Let the other side of the circuit of {own} speak BGP with the peering's addresses, AS numbers and shared"
+            " key, on one of its two links at least."
+        )
+    other = "the other gateway's connection" if connection.remote_gateway else "the device on premises"
+    where = f" at {connection.site.address}" if connection.site and connection.site.address else ""
+    return (
+        f"Give {own} and {other}{where} the same shared key and the same IPsec policy, and let them reach each other by"
+        " UDP 500 and 4500."
+    )
+
+
+def against_entry(vantage: Vantage, route: EffectiveRoute, flow: Flow) -> str:
+    """A route of the gateways' subnet drops what comes in."""
+    if vantage.table is not None and route.name:
+        return f"Remove {user_route(route, vantage.table)}, or give it another next hop type."
+    return f"Send to an address of {named(vantage.network.id)}: {flow.destination} is none."
 
 
 def user_route(route: EffectiveRoute, table: RouteTable) -> str:

@@ -6,17 +6,23 @@ nothing but the addresses of NICs, each as a route of its own. What is for no NI
 chain drops and counts it: a blackhole would silence ARP as well, and Azure answers that for every address. In IPv6 the
 kernel refuses what is routed to ``lo``, and says so to the sender; there a next hop stands for nowhere.
 
-What comes from elsewhere (the internet, a peered network) has no mark, so it can only be for a NIC here: peering is not
-transitive. A packet that a peered network sends to an appliance here comes by a link of its own, whose mark leads to
-the appliance whatever its destination.
+What comes from elsewhere (the internet, a peered network, a gateway) has no mark, so it can only be for a NIC here:
+peering is not transitive. A packet that a peered network sends to an appliance here comes by a link of its own, whose
+mark leads to the appliance whatever its destination. What a gateway sends in to its own virtual network has the mark of
+the gateways' subnet, where that has a route table.
 
-Source: Azure documents "Virtual network traffic routing" and "Virtual network peering".
+Every network that uses a gateway has a link of its own to it (:mod:`podvnet.plan.gateway_program`), so nothing of a
+spoke's crosses the hub.
+
+Source: Azure documents "Virtual network traffic routing", "Virtual network peering" and "Configure VPN gateway transit
+for virtual network peering".
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from podvnet.model.address import Address, Mac, Prefix
@@ -34,7 +40,15 @@ from podvnet.model.kernel import (
     RoutingRule,
     VethPair,
 )
-from podvnet.model.routing import EffectiveRoute, EndpointRoute, NextHop, Peering, RouteTable
+from podvnet.model.routing import (
+    NO_GATEWAYS,
+    EffectiveRoute,
+    EndpointRoute,
+    GatewayReach,
+    NextHop,
+    Peering,
+    RouteTable,
+)
 from podvnet.model.service_tag import ENDPOINT_TAGS
 from podvnet.plan import names
 from podvnet.plan.appliances import OTHER_SIDE, Way
@@ -52,6 +66,19 @@ Choice = tuple[RouteTable | None, tuple[str, ...]]
 """A route table and service endpoints: subnets that have the same share a table of the kernel."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the routes of a virtual network can lead over.
+
+    Attributes:
+        links: the id key of each peered network and gateway, and the index of the link that leads there.
+        appliances: the ways to those that can be reached.
+    """
+
+    links: tuple[tuple[str, int], ...] = ()
+    appliances: tuple[Way, ...] = ()
+
+
 def endpoint_places(services: tuple[str, ...]) -> tuple[int, ...]:
     """The places in ``ENDPOINT_TAGS`` of services that are routed to."""
     return tuple(place for place, service in enumerate(ENDPOINT_TAGS) if service in services)
@@ -60,37 +87,37 @@ def endpoint_places(services: tuple[str, ...]) -> tuple[int, ...]:
 def compile_routing(
     network: VirtualNetwork,
     choices: tuple[Choice, ...],
-    links: tuple[tuple[str, int], ...],
-    appliances: tuple[Way, ...],
+    ways: Ways,
     private: tuple[EndpointRoute, ...] = (),
+    gateways: GatewayReach = NO_GATEWAYS,
 ) -> Program:
     """The tables of a virtual network's namespace and the rules that lead to them.
 
     Args:
         network: the virtual network.
         choices: the route tables and service endpoints that its subnets have, each once.
-        links: the id key of each peered network, and the index of the link that leads there.
-        appliances: the ways to those that can be reached.
+        ways: what they can lead over.
         private: the private endpoints of the network and of its peers.
+        gateways: where the gateways lead to that it uses.
     """
-    tables = _tables(network, choices, dict(links), appliances, private)
-    return {names.network_namespace(network.id): frozenset(tables)}
+    return {names.network_namespace(network.id): frozenset(_tables(network, choices, ways, private, gateways))}
 
 
 def _tables(
     network: VirtualNetwork,
     choices: tuple[Choice, ...],
-    links: dict[str, int],
-    appliances: tuple[Way, ...],
+    ways: Ways,
     private: tuple[EndpointRoute, ...],
+    gateways: GatewayReach,
 ) -> Iterator[KernelObject]:
-    reachable = {each.address: each for each in appliances}
+    reachable = {each.address: each for each in ways.appliances}
+    links = dict(ways.links)
     yield from (_nowhere(prefix, MAIN_TABLE) for prefix in _EVERYWHERE.values())
     for table, endpoints in choices:
         number = names.routing_table(table.number if table else 0, endpoint_places(endpoints))
         yield mark_chain(number)
         yield from (RoutingRule(version, number) for version in _EVERYWHERE)
-        for route in effective_routes(network, table, endpoints, private):
+        for route in effective_routes(network, table, endpoints, private, gateways):
             if route.active:
                 yield _route(route, number, links, reachable)
 
@@ -108,6 +135,8 @@ def _route(route: EffectiveRoute, table: int, links: dict[str, int], appliances:
             return Route(route.prefix, names.UPLINK_INDEX, INTERNET_SIDE[version], table)
         case NextHop.PEERING | NextHop.INTERFACE_ENDPOINT if route.network and route.network.key in links:
             return Route(route.prefix, links[route.network.key], OTHER_SIDE[version], table)
+        case NextHop.GATEWAY if route.gateway and route.gateway.key in links:
+            return Route(route.prefix, links[route.gateway.key], OTHER_SIDE[version], table)
         case NextHop.APPLIANCE if route.appliance in appliances:
             way = appliances[route.appliance]
             hop = dict(way.hop).get(version)

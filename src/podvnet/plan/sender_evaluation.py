@@ -48,11 +48,20 @@ def check_carried(network: ResourceId, flow: Flow) -> None:
         reason = f"virtual networks do not carry IP protocol {flow.protocol}"
         cure = "Use an encapsulation in UDP: the virtual network carries no IP-in-IP and no GRE."
         raise DroppedError(Hop(network, Check.CARRIED, False, reason, remedy=cure))
+    check_routed(network, flow)
+
+
+def check_routed(where: ResourceId, flow: Flow) -> None:
+    """Whether the addresses of a packet are such as routers send on.
+
+    Raises:
+        DroppedError: one is not.
+    """
     for address in (flow.source, flow.destination):
         if not _is_carried(address):
             reason = f"{address} is no address that is routed"
-            cure = "Use unicast addresses: the virtual network carries no multicast, broadcast or loopback."
-            raise DroppedError(Hop(network, Check.CARRIED, False, reason, remedy=cure))
+            cure = "Use unicast addresses: nothing here carries multicast, broadcast or loopback."
+            raise DroppedError(Hop(where, Check.CARRIED, False, reason, remedy=cure))
 
 
 def _is_carried(address: Address) -> bool:

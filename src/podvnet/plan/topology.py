@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from podvnet.model.address import Address, Prefix
+from podvnet.model.gateway import OnPremisesSite
 from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import EffectiveRoute, Peering, RouteTable
 from podvnet.model.subnet import Subnet
-from podvnet.plan.address_space import virtual_network_prefixes
+from podvnet.plan.address_space import holds, virtual_network_prefixes
 from podvnet.plan.backends import Backends
 from podvnet.plan.effective_routes import effective_routes
 from podvnet.plan.entrances import Entrances
+from podvnet.plan.gateway_routes import GatewayRoutes
 from podvnet.plan.outbound_ports import PortRange, outbound_ports
 from podvnet.plan.private_endpoints import endpoint_routes
 
@@ -108,14 +110,31 @@ class Topology:
         if found is None:
             network = self.intent.virtual_networks[network_id.key]
             table = self.intent.route_tables[subnet.route_table.key] if subnet.route_table else None
+            reach = self.gateways.reach(network.id)
+            private = endpoint_routes(self.intent, network)
             found = self._vantages[subnet.id.key] = Vantage(
                 network,
                 subnet,
                 table,
-                effective_routes(network, table, subnet.service_endpoints, endpoint_routes(self.intent, network)),
-                virtual_network_prefixes(network, table),
+                effective_routes(network, table, subnet.service_endpoints, private, reach),
+                virtual_network_prefixes(network, table, reach),
             )
         return found
+
+    def is_on_premises(self, address: Address) -> bool:
+        """Whether a site on premises has an address, and no NIC does."""
+        return not self.holders(address) and self.on_premises(address) is not None
+
+    def on_premises(self, address: Address) -> OnPremisesSite | None:
+        """The site that has an address: one of whose hosts it is, or else of one of whose networks."""
+        sites = self.intent.sites.values()
+        hosts = (site for site in sites if any(host.address == address for host in site.hosts))
+        return next(hosts, None) or next((site for site in sites if holds(site.prefixes, address)), None)
+
+    @cached_property
+    def gateways(self) -> GatewayRoutes:
+        """Where gateways lead to."""
+        return GatewayRoutes(self.intent)
 
     @cached_property
     def backends(self) -> Backends:

@@ -12,6 +12,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from podvnet.fabric import resource_file
+from podvnet.fabric.arm import references
 from podvnet.fabric.arm.world import Document, World
 from podvnet.fabric.settlement import settle, settle_all
 from podvnet.model.address import Mac
@@ -19,6 +20,7 @@ from podvnet.model.arm_error import ArmError
 from podvnet.model.intent import Intent, IpConfiguration, NetworkInterface, VirtualMachine, VirtualNetwork
 from podvnet.model.resource_id import ResourceId, Scope, make
 from podvnet.model.subnet import Subnet
+from podvnet.testing.gateway_file import gateway_resources
 
 SCOPE = Scope("11111111-2222-3333-4444-555555555555", "rg1")
 
@@ -359,3 +361,20 @@ def stock() -> list[Document]:
 def stocked(stock: list[Document]) -> World:
     """The settled world of ``stock``."""
     return settle_all(stock, World(), set()).world
+
+
+@pytest.fixture
+def gated() -> World:
+    """The settled world of :mod:`podvnet.testing.gateway_file`."""
+    return settle_all(gateway_resources(), World(), set()).world
+
+
+@pytest.fixture
+def altered() -> Callable[..., Document]:
+    """``altered(world, type, name, member=…)`` → the resource as a client reads it, with other properties."""
+
+    def alter(world: World, full_type: str, name: str, /, **properties: object) -> Document:
+        found = references.view(world.documents[make(Scope(), full_type, name).key], world)
+        return found | {"properties": found["properties"] | properties}
+
+    return alter

@@ -202,7 +202,7 @@ def test_every_refusal_is_named_at_once(declared: list[Document], world: World, 
         document(NETWORK_INTERFACES, "n2", {}),
         document(VIRTUAL_MACHINES, "n3", {}),
         document(INTERNET_HOSTS, "n4", {}),
-        document("Microsoft.Network/virtualNetworkGateways", "n5", {}),
+        document("Microsoft.Network/bastionHosts", "n5", {}),
     ]
     assert refused([*declared, *broken], world) == [
         ("InvalidRequestFormat", "n4"),
@@ -220,7 +220,7 @@ def test_an_id_that_is_none(document: Make) -> None:
 
 def test_the_known_types_are_named(document: Make) -> None:
     with pytest.raises(ArmErrorsError, match=r"not a type this fabric knows \(.*Microsoft.Network/virtualNetworks"):
-        settle_all([document("Microsoft.Network/virtualNetworkGateways", "gateway", {})], World(), set())
+        settle_all([document("Microsoft.Network/bastionHosts", "bastion", {})], World(), set())
 
 
 def change_front(properties: Document) -> None:

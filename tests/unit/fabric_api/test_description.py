@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from podvnet.fabric.api.description import CHILD_SHAPES, describe
-from podvnet.fabric.api.shapes import PROPERTIES
+from podvnet.fabric.api.description import CHILD_SHAPES, PROPERTY_SHAPES, describe
 from podvnet.fabric.arm.children import KINDS
-from podvnet.fabric.arm.world import VIRTUAL_MACHINES
+from podvnet.fabric.arm.world import CONNECTIONS, NETWORK_GATEWAYS, VIRTUAL_MACHINES
 from podvnet.fabric.deployment.scope import DEPLOYMENTS
 from podvnet.fabric.settlement import TYPES
 
@@ -23,7 +22,7 @@ def references(value: Any) -> set[str]:
 
 
 def test_every_type_and_every_kind_of_child_has_a_shape() -> None:
-    assert {each.full_type for each in TYPES.values()} == PROPERTIES.keys()
+    assert {each.full_type for each in TYPES.values()} == PROPERTY_SHAPES.keys()
     for full_type, kinds in KINDS.items():
         # The rules that every group has are written by nobody.
         assert kinds.keys() - {"defaultSecurityRules"} == CHILD_SHAPES[full_type].keys()
@@ -49,10 +48,13 @@ def test_actions_are_described() -> None:
             for method in paths[path].keys() - {"parameters"}
         }
 
-    machine, deployment = (
+    machine, deployment, gateway, connection = (
         next(path for path in paths if path.endswith(f"/{full_type}/{{name}}"))
-        for full_type in (VIRTUAL_MACHINES, DEPLOYMENTS)
+        for full_type in (VIRTUAL_MACHINES, DEPLOYMENTS, NETWORK_GATEWAYS, CONNECTIONS)
     )
+    asked_of_gateways = {(f"get{each}", "post") for each in ("BgpPeerStatus", "LearnedRoutes", "AdvertisedRoutes")}
+    assert actions(f"{gateway}/") == asked_of_gateways | {("reset", "post"), ("connections", "get")}
+    assert actions(f"{connection}/") == {("sharedkey", "get"), ("sharedkey", "put"), ("resetconnection", "post")}
     stopping = {(action, "post") for action in ("start", "powerOff", "deallocate", "restart")}
     assert actions(f"{machine}/") == stopping | {("instanceView", "get")}
     asked = {("operations", "get"), ("cancel", "post"), ("validate", "post"), ("whatIf", "post")}

@@ -22,7 +22,7 @@ def group(name: str, *, allow: bool = False) -> SecurityGroup:
 
 
 OWN, SHARED = group("own"), group("shared")
-AT_FIRST = {"groups", "closed", "from_pod", "between_pods", "pod_to_pod"}
+AT_FIRST = {"groups", "arrivals", "closed", "from_pod", "between_pods", "pod_to_pod"}
 
 
 def split(steps: tuple[Step, ...]) -> tuple[dict[str, str], list[str]]:
@@ -43,24 +43,29 @@ def readable(names: str) -> list[str]:
 def test_out_of_the_nic_first_and_into_it_last() -> None:
     added, gone = split(group_steps(NicSecurity(OWN, SHARED, HERE), AT_FIRST))
     assert readable(added["groups"]) == ["out-own", "out-shared", "in-shared", "in-own"]
-    assert len(added) == 5
+    assert len(added) == 6
     assert gone == ["closed"]
 
 
-def test_the_chain_that_leads_to_others_is_written_after_them() -> None:
+def test_what_the_vm_translated_is_asked_of_inbound_only() -> None:
+    added, _ = split(group_steps(NicSecurity(OWN, SHARED, HERE), AT_FIRST))
+    assert readable(added["arrivals"]) == ["in-shared", "in-own"]
+
+
+def test_the_chains_that_lead_to_others_are_written_after_them() -> None:
     steps = group_steps(NicSecurity(OWN, None, HERE), AT_FIRST)
     written = [step.object.name for step in steps if step.add and isinstance(step.object, Chain)]
-    assert written[-1] == "groups"
+    assert written[-2:] == ["groups", "arrivals"]
 
 
 def test_no_group_filters_nothing() -> None:
-    assert split(group_steps(NicSecurity(), AT_FIRST)) == ({"groups": ""}, ["closed"])
+    assert split(group_steps(NicSecurity(), AT_FIRST)) == ({"groups": "", "arrivals": ""}, ["closed"])
 
 
 def test_a_group_at_both_levels_is_written_once_and_asked_twice() -> None:
     added, _ = split(group_steps(NicSecurity(OWN, OWN, HERE), AT_FIRST))
     assert readable(added["groups"]) == ["out-own", "out-own", "in-own", "in-own"]
-    assert len(added) == 3
+    assert len(added) == 4
 
 
 def test_only_what_differs_is_written_and_what_nobody_asks_goes() -> None:
@@ -69,4 +74,7 @@ def test_only_what_differs_is_written_and_what_nobody_asks_goes() -> None:
     added, gone = split(group_steps(NicSecurity(group("own", allow=True), SHARED, HERE), present))
     assert {name.rpartition("-")[0] for name in added} == {"", "nsg-in-own", "nsg-out-own"}
     assert sorted(gone) == sorted(name for name in before if "-own-" in name)
-    assert split(group_steps(NicSecurity(OWN, SHARED, HERE), present)) == ({"groups": before["groups"]}, [])
+    assert split(group_steps(NicSecurity(OWN, SHARED, HERE), present)) == (
+        {name: before[name] for name in ("groups", "arrivals")},
+        [],
+    )

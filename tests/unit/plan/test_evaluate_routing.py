@@ -199,8 +199,8 @@ REMEDIES = [
     (LOCAL, ("10.0.2.0/24 10.0.9.5",), "Enable IP forwarding on NIC shut."),
     (LOCAL, ("10.0.2.0/24 10.0.9.99",), "Give route r0 of route table rt the address of an appliance."),
     (LOCAL, ("10.0.2.0/24 10.7.0.4",), "Give route r0 of route table rt a next hop that can be reached directly."),
-    (LOCAL, ("10.0.2.0/24 gateway",), ("Give route r0 of route table rt another next hop type: there is no gateway"
-     " here.")),
+    (LOCAL, ("10.0.2.0/24 gateway",), ("Give route r0 of route table rt another next hop type, or virtual network hub a"
+     " VPN gateway: its own, or a peer's that it uses.")),
     ("tcp 10.0.1.5 > 198.51.100.7 443", (), ("Send from the primary address of NIC one, or translate to it on the VM:"
      " other addresses have no default outbound access.")),
 ]  # fmt: skip

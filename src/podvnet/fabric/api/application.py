@@ -24,6 +24,7 @@ from podvnet.fabric.api.answers import answer, base_url, page, refusal
 from podvnet.fabric.api.balancer_questions import BalancerQuestions
 from podvnet.fabric.api.deployments import Deployments
 from podvnet.fabric.api.description import describe
+from podvnet.fabric.api.gateway_actions import GatewayActions
 from podvnet.fabric.api.locations import Locations
 from podvnet.fabric.api.login import Login
 from podvnet.fabric.api.machine_actions import MachineActions
@@ -86,6 +87,9 @@ class ResourceManager:
         self._balancers = BalancerQuestions(fabric, turn, self._resources, self._operations, _body)
         self._metrics = Metrics(turn, self._resources, sampler or Sampler(lambda: fabric.intent))
         self._services = ServiceActions(fabric, turn, self._resources, _body)
+        self._gateways = GatewayActions(
+            fabric, turn, self._resources, self._writes, operations=self._operations, body=_body
+        )
         self._locations = Locations(self._operations, lambda: fabric.world)
 
     def application(self) -> Starlette:
@@ -306,7 +310,9 @@ class ResourceManager:
 
     async def _resource(self, request: Request, target: Target) -> Response:
         resources, writes = self._resources, self._writes
-        for actions in (self._machines, self._questions, self._balancers, self._metrics, self._services):
+        for actions in (
+            self._machines, self._questions, self._balancers, self._metrics, self._services, self._gateways
+        ):  # fmt: skip
             acted = await actions.answer(request, target)
             if acted is not None:
                 return acted
@@ -339,11 +345,13 @@ class ResourceManager:
                     extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
                     return answer(request, {}, HTTPStatus.ACCEPTED, extra | {"ETag": written.etag})
                 status = status_of_creation(target) if written.new else HTTPStatus.OK
-                return answer(request, written.view, status, {"ETag": written.etag})
+                (view,) = await self._gateways.live([written.view])
+                return answer(request, view, status, {"ETag": written.etag})
             case "PATCH":
                 body = await _body(request)
                 written = await writes.change(target.resource(), lambda: resources.tag(target, body, if_match))
-                return answer(request, written.view, extra={"ETag": written.etag})
+                (view,) = await self._gateways.live([written.view])
+                return answer(request, view, extra={"ETag": written.etag})
             case "DELETE":
                 if not await writes.change(target.resource(), lambda: resources.delete(target, if_match)):
                     return answer(request, status=HTTPStatus.NO_CONTENT)
@@ -365,9 +373,10 @@ class ResourceManager:
                 return answer(request, found)
         if target.is_collection:
             ending = request.query_params.get("$recordsetnamesuffix", "")
-            return page(request, await take(lambda: resources.every(target, ending)))
+            return page(request, await self._gateways.live(await take(lambda: resources.every(target, ending))))
         view, etag = await take(lambda: resources.get(target))
-        return answer(request, view, extra={"ETag": etag})
+        (live,) = await self._gateways.live([view])
+        return answer(request, live, extra={"ETag": etag})
 
 
 def _first(target: Target) -> Target:

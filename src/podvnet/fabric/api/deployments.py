@@ -15,6 +15,7 @@ from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target, parse_path
 from podvnet.fabric.arm import references
+from podvnet.fabric.arm.shared_key import without_secrets
 from podvnet.fabric.arm.world import Document
 from podvnet.fabric.deployment import template as templates
 from podvnet.fabric.deployment.execution import DeploymentFailedError, Operation, Outcome, ReadyResource, deploy
@@ -234,7 +235,8 @@ class Deployments:
         try:
             return references.view(settle(body, self._fabric.world), self._fabric.world)
         except ArmError:
-            return draft
+            kept: Document = without_secrets(draft)
+            return kept
 
     def _remove_unnamed(self, deployment: Deployment) -> None:
         named = {resource.id.lower() for resource in every_resource(deployment)}

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from podvnet import __version__
+from podvnet.fabric.api.gateway_bodies import GATEWAY_BESIDE, GATEWAY_CHILDREN, GATEWAY_PROPERTIES
 from podvnet.fabric.api.private_dns import is_polled, is_record_set
 from podvnet.fabric.api.private_dns_shapes import ZONE_CHILDREN
 from podvnet.fabric.api.shapes import (
@@ -28,7 +29,16 @@ from podvnet.fabric.api.shapes import (
     named,
 )
 from podvnet.fabric.arm.children import KINDS
-from podvnet.fabric.arm.world import PRIVATE_ZONES, SQL_SERVERS, STORAGE_ACCOUNTS, VIRTUAL_MACHINES, VIRTUAL_NETWORKS
+from podvnet.fabric.arm.world import (
+    CIRCUITS,
+    CONNECTIONS,
+    NETWORK_GATEWAYS,
+    PRIVATE_ZONES,
+    SQL_SERVERS,
+    STORAGE_ACCOUNTS,
+    VIRTUAL_MACHINES,
+    VIRTUAL_NETWORKS,
+)
 from podvnet.fabric.settlement import TYPES
 from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
 
@@ -37,7 +47,9 @@ _GROUP = _SUBSCRIPTION + "/resourceGroups/{resourceGroupName}"
 _DEPLOYMENTS = _GROUP + "/providers/Microsoft.Resources/deployments"
 _WRITE_REFUSALS = ("400", "401", "403", "404", "409", "412", "413", "429")
 _READ_REFUSALS = ("400", "401", "404")
-CHILD_SHAPES = CHILDREN | {PRIVATE_ZONES: ZONE_CHILDREN}
+PROPERTY_SHAPES = PROPERTIES | GATEWAY_PROPERTIES
+"""By type: the properties, less the sub-resources of :data:`CHILD_SHAPES`."""
+CHILD_SHAPES = CHILDREN | GATEWAY_CHILDREN | {PRIVATE_ZONES: ZONE_CHILDREN}
 """By type of parent and kind: the sub-resources that a parent is written with."""
 _TAGGED = closed(("tags",), tags=TAGS)
 
@@ -88,6 +100,7 @@ def _parameters() -> dict[str, Any]:
         "provider": place("provider", choice(*sorted({each.full_type.split("/")[0] for each in TYPES.values()}))),
         "location": place("location", component("Location")),
         "operationId": place("operationId", {"type": "string", "pattern": r"^\d+$"}),
+        "peer": place("peer", component("Address"), "query") | {"required": True},
         "ipAddress": place("ipAddress", component("Address"), "query") | {"required": True},
         "domainNameLabel": place("domainNameLabel", TEXT, "query") | {"required": True},
         "expand": place("$expand", choice("instanceView"), "query"),
@@ -162,6 +175,8 @@ def _describe_type(full_type: str, paths: dict[str, Any], schemas: dict[str, Any
         path = f"{resource}/listKeys"
         keys = {"type": "object", "required": ["keys"], "properties": {"keys": listed({"type": "object"})}}
         paths[path] = _path(path, post=_read(keys))
+    if full_type in {NETWORK_GATEWAYS, CONNECTIONS, CIRCUITS}:
+        _describe_gateway_actions(full_type, resource, paths)
     if full_type == VIRTUAL_MACHINES:
         for place in (resource, *(f"{place}/providers/{full_type}" for place in (_SUBSCRIPTION, _GROUP))):
             paths[place]["get"]["parameters"] = [{"$ref": "#/components/parameters/expand"}]
@@ -170,6 +185,26 @@ def _describe_type(full_type: str, paths: dict[str, Any], schemas: dict[str, Any
             paths[path] = _path(path, post=_action("202"))
         view = {"type": "object", "required": ["statuses"], "properties": {"statuses": listed({"type": "object"})}}
         paths[f"{resource}/instanceView"] = _path(f"{resource}/instanceView", get=_read(view))
+
+
+def _describe_gateway_actions(full_type: str, resource: str, paths: dict[str, Any]) -> None:
+    document = {"type": "object"}
+    if full_type == NETWORK_GATEWAYS:
+        for action in ("reset", "getBgpPeerStatus", "getLearnedRoutes"):
+            paths[f"{resource}/{action}"] = _path(f"{resource}/{action}", post=_action("202"))
+        path = f"{resource}/getAdvertisedRoutes"
+        paths[path] = _path(path, "peer", post=_action("202"))
+        paths[f"{resource}/connections"] = _path(f"{resource}/connections", get=_read(_list_of(document)))
+    if full_type == CONNECTIONS:
+        key = closed(("value",), value=TEXT, id=TEXT)
+        path = f"{resource}/sharedkey"
+        put = _write(closed(("value",), value=TEXT), key, "200")
+        paths[path] = _path(path, get=_read(key), put=put)
+        reset = _write(closed(("keyLength",), keyLength={"type": "integer"}), document, "202")
+        paths[f"{path}/reset"] = _path(path, post=reset)
+        paths[f"{resource}/resetconnection"] = _path(resource, post=_action("202"))
+    if full_type == CIRCUITS:
+        paths[f"{resource}/stats"] = _path(resource, get=_read(document))
 
 
 def _created(full_type: str) -> tuple[str, ...]:
@@ -210,11 +245,11 @@ def _describe_deployments(paths: dict[str, Any], schemas: dict[str, Any]) -> Non
 
 def _body(full_type: str) -> Shape:
     """What is put of a type."""
-    members = PROPERTIES[full_type]["properties"]
+    members = PROPERTY_SHAPES[full_type]["properties"]
     kinds = {kind: listed(shape) for kind, shape in CHILD_SHAPES.get(full_type, {}).items()}
-    properties = PROPERTIES[full_type] | {"properties": members | kinds}
+    properties = PROPERTY_SHAPES[full_type] | {"properties": members | kinds}
     required = ("location", "properties") if "required" in properties else ("location",)
-    beside = BESIDE.get(full_type, {})
+    beside = (BESIDE | GATEWAY_BESIDE).get(full_type, {})
     return closed(required, location=component("Location"), tags=TAGS, properties=properties, **beside)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from podvnet.model.address import Prefix
-from podvnet.model.intent import NetworkInterface
+from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.kernel import host_prefix
 from podvnet.model.resource_id import ResourceId
 from podvnet.model.routing import EffectiveRoute, RouteTable
@@ -27,17 +27,29 @@ Answer = dict[str, Any]
 def effective_routes(evaluator: Evaluator, nic: NetworkInterface) -> Answer:
     """The routes of a NIC's subnet."""
     vantage = evaluator.topology.vantage(nic)
-    return {"value": [_route(route, vantage.table) for route in vantage.routes]}
+    return {"value": [_route(evaluator.intent, route, vantage.table) for route in vantage.routes]}
 
 
-def _route(route: EffectiveRoute, table: RouteTable | None) -> Answer:
+def next_hops(intent: Intent, route: EffectiveRoute) -> list[str]:
+    """The addresses that a route leads to: an appliance's, or a gateway's, the public ones if it has some."""
+    if route.appliance:
+        return [str(route.appliance)]
+    gateway = intent.gateways.get(route.gateway.key) if route.gateway else None
+    found: list[str] = []
+    for each in gateway.instances if gateway else ():
+        public = intent.public_addresses.get(each.public.key) if each.public else None
+        found += map(str, public.addresses if public else [each.address])
+    return found
+
+
+def _route(intent: Intent, route: EffectiveRoute, table: RouteTable | None) -> Answer:
     return {
         "name": route.name or None,
         "source": route.source,
         "state": "Active" if route.active else "Invalid",
         "addressPrefix": [str(route.prefix)],
         "nextHopType": route.next_hop,
-        "nextHopIpAddress": [str(route.appliance)] if route.appliance else [],
+        "nextHopIpAddress": next_hops(intent, route),
         "disableBgpRoutePropagation": table is not None and not table.propagates_gateway_routes,
     }
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 from typing import Any
 
+from podvnet.fabric.api.effective import next_hops
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.world import NETWORK_INTERFACES, VIRTUAL_MACHINES
 from podvnet.model.address import Address
@@ -64,15 +65,18 @@ def next_hop(evaluator: Evaluator, body: Fields) -> Answer:
     _check_own(body, "sourceIPAddress", nic, source)
     vantage = evaluator.topology.vantage(nic)
     route = select_route(vantage.routes, destination)
+    addresses: list[str] = []
+    table = None
     if destination in SERVED:
-        hop, appliance, table = NextHop.VNET_LOCAL, None, None
+        hop = NextHop.VNET_LOCAL
     elif route is None:
-        hop, appliance, table = NextHop.NONE, None, None
+        hop = NextHop.NONE
     else:
-        hop, appliance, table = route.next_hop, route.appliance, vantage.table if route.name else None
+        hop, addresses = route.next_hop, next_hops(evaluator.intent, route)
+        table = vantage.table if route.name else None
     return {
         "nextHopType": hop,
-        "nextHopIpAddress": str(appliance or ""),
+        "nextHopIpAddress": next(iter(addresses), ""),
         "routeTableId": str(table.id) if table else "System Route",
     }
 
@@ -113,9 +117,15 @@ def _connectivity(evaluator: Evaluator, trace: Trace) -> Answer:
             nic = evaluator.intent.nics[hop.where.key]
             address = _nearest(nic, trace.arrival.destination)
             hops.append(_hop(kind, hop.where, str(address), len(hops)))
+        elif hop.check is Check.GATEWAY and hop.where.key in evaluator.intent.gateways:
+            gateway = evaluator.intent.gateways[hop.where.key]
+            address = gateway.instances[0].address
+            hops.append(_hop("VirtualNetworkGateway", hop.where, str(address), len(hops)))
         elif hop.check is Check.FRONTEND and hop.allowed:
             kind = "PublicLoadBalancer" if trace.way_out else "InternalLoadBalancer"
             hops.append(_hop(kind, hop.where.top, str(trace.flow.destination), len(hops)))
+    if trace.verdict is Verdict.REACHED_ON_PREMISES:
+        hops.append(_hop("OnPremises", None, str(trace.flow.destination), len(hops)))
     if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE, Verdict.ANSWERED_BY_PLATFORM}:
         kind = "Internet" if trace.verdict is Verdict.LEFT_TO_INTERNET else "PlatformService"
         hops.append(_hop(kind, None, str(trace.flow.destination), len(hops)))

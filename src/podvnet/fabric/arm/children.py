@@ -16,6 +16,7 @@ from podvnet.fabric.arm.private_dns_records import RECORD_TYPES
 from podvnet.fabric.arm.private_dns_zone_groups import KIND as ZONE_GROUPS
 from podvnet.fabric.arm.service_endpoint_policies import KIND as POLICY_DEFINITIONS
 from podvnet.fabric.arm.world import (
+    CIRCUITS,
     ENDPOINT_POLICIES,
     LOAD_BALANCERS,
     NETWORK_INTERFACES,
@@ -42,6 +43,7 @@ KINDS: dict[str, dict[str, bool]] = {
     ENDPOINT_POLICIES: {POLICY_DEFINITIONS: True},
     PRIVATE_ZONES: dict.fromkeys((*RECORD_TYPES, ZONE_LINKS), True),
     SQL_SERVERS: {"virtualNetworkRules": True, "firewallRules": True},
+    CIRCUITS: {"peerings": True, "authorizations": True},
     LOAD_BALANCERS: {
         "backendAddressPools": True,
         "inboundNatRules": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.public_ip_prefixes import given_out
+from podvnet.fabric.arm.public_ip_prefixes import given_out, public_hosts
 from podvnet.fabric.arm.resource_type import head
 from podvnet.fabric.arm.service_addresses import is_given_out
 from podvnet.fabric.arm.world import INTERNET_HOSTS, OUTBOUND_POOL, Document, World
@@ -37,22 +37,10 @@ class InternetHosts:
             address = ip_address(text)
         except ValueError:
             raise properties.error("InvalidRequestFormat", f"{text!r} is no address", "address") from None
-        if not _is_public(address):
-            raise properties.error("InvalidRequestFormat", f"{address} is no public address", "address")
         if dns and address.version == 6:
             what = "this fabric has resolvers of IPv4 addresses only"
             raise properties.error("UnsupportedProperty", what, "dns")
-        if address in OUTBOUND_POOL:
-            raise properties.error("InvalidRequestFormat", f"{OUTBOUND_POOL} is the fabric's own", "address")
-        if address == MANAGEMENT_ADDRESS:
-            raise properties.error("InvalidRequestFormat", f"{address} is {MANAGEMENT_NAME}'s", "address")
-        for other in world.of_type(INTERNET_HOSTS):
-            if other["properties"]["address"] == str(address) and other["id"].lower() != resource.key:
-                raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", "address")
-        if any(address in run for run in given_out(world)):
-            raise properties.error("InvalidRequestFormat", f"{address} is a public address of the fabric's", "address")
-        if is_given_out(address, world):
-            raise properties.error("InvalidRequestFormat", f"{address} is the address of an Azure service", "address")
+        check_public(properties, "address", address, resource, world)
         document["properties"] = {"provisioningState": "Succeeded", "address": str(address)}
         if dns:
             document["properties"]["dns"] = True
@@ -61,6 +49,27 @@ class InternetHosts:
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
         """A host may always go."""
+
+
+def check_public(properties: Fields, key: str, address: Address, resource: ResourceId, world: World) -> None:
+    """Refuse an address of the internet, at ``key``, that the internet cannot have or that another has.
+
+    Raises:
+        ArmError: whose it is.
+    """
+    if not _is_public(address):
+        raise properties.error("InvalidRequestFormat", f"{address} is no public address", key)
+    if address in OUTBOUND_POOL:
+        raise properties.error("InvalidRequestFormat", f"{OUTBOUND_POOL} is the fabric's own", key)
+    if address == MANAGEMENT_ADDRESS:
+        raise properties.error("InvalidRequestFormat", f"{address} is {MANAGEMENT_NAME}'s", key)
+    for other, taken in public_hosts(world):
+        if taken == address and other["id"].lower() != resource.key:
+            raise properties.error("InvalidRequestFormat", f"{address} is already {other['name']}'s", key)
+    if any(address in run for run in given_out(world)):
+        raise properties.error("InvalidRequestFormat", f"{address} is a public address of the fabric's", key)
+    if is_given_out(address, world):
+        raise properties.error("InvalidRequestFormat", f"{address} is the address of an Azure service", key)
 
 
 def _is_public(address: Address) -> bool:

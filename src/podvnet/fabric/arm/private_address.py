@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.subnets import prefixes_of
+from podvnet.fabric.arm.subnets import GATEWAY_SUBNET, prefixes_of
 from podvnet.fabric.arm.world import Document, World, held_addresses
 from podvnet.model.address import Address, Prefix
 from podvnet.model.arm_error import ArmError
@@ -97,6 +97,12 @@ class Allotment:
         Raises:
             ArmError: a place is not to be had.
         """
+        if self.subnet["name"].lower() == GATEWAY_SUBNET:
+            raise ArmError(
+                "GatewaySubnet",
+                f"Subnet {self.subnet['id']} is for virtual network gateways and cannot be used by {self.owner}.",
+                target=self.subnet["id"],
+            )
         waiting: list[Wish] = []
         for wish in sorted(wishes, key=lambda each: each.static is None):
             place = wish.static or kept.get(wish.name.lower())

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.linked import refuse_use
 from podvnet.fabric.arm.resource_type import head, stable_guid
-from podvnet.fabric.arm.world import INTERNET_HOSTS, PUBLIC_ADDRESSES, PUBLIC_PREFIXES, Document, World
-from podvnet.model.address import Prefix
+from podvnet.fabric.arm.world import (
+    INTERNET_HOSTS,
+    ON_PREMISES_SITES,
+    PUBLIC_ADDRESSES,
+    PUBLIC_PREFIXES,
+    Document,
+    World,
+)
+from podvnet.model.address import Address, Prefix
 from podvnet.model.arm_error import ArmError
 from podvnet.model.public_address import PublicAddress
 from podvnet.model.resource_id import ResourceId, parse
@@ -144,6 +151,14 @@ def given_out(world: World) -> Iterator[Prefix]:
         yield ip_network(document["properties"]["ipAddress"])
 
 
+def public_hosts(world: World) -> Iterator[tuple[Document, Address]]:
+    """The hosts of the internet, sites' routers among them, that have addresses of their own choice."""
+    for full_type, key in ((INTERNET_HOSTS, "address"), (ON_PREMISES_SITES, "publicAddress")):
+        for document in world.of_type(full_type):
+            if key in document["properties"]:
+                yield document, ip_address(document["properties"][key])
+
+
 def free_run(resource: ResourceId, version: int, length: int, world: World) -> Prefix:
     """The lowest run of a length in the public pool of an IP version that nobody has.
 
@@ -155,7 +170,7 @@ def free_run(resource: ResourceId, version: int, length: int, world: World) -> P
     first = int(pool.network_address)
     size = 1 << (pool.max_prefixlen - length)
     bits = 0
-    hosts = (ip_network(host["properties"]["address"]) for host in world.of_type(INTERNET_HOSTS))
+    hosts = (ip_network(address) for _, address in public_hosts(world))
     for run in (*given_out(world), *hosts):
         if run.version == version and run.overlaps(pool):
             bits |= ((1 << run.num_addresses) - 1) << max(0, int(run.network_address) - first)

@@ -13,12 +13,14 @@ import uuid
 from typing import Any, NamedTuple
 
 from podvnet.fabric.arm.backend_pool import member_name
+from podvnet.fabric.arm.express_route_circuits import live_authorizations
 from podvnet.fabric.arm.internal_names import complete_dns_settings
 from podvnet.fabric.arm.private_dns_zones import complete_view
 from podvnet.fabric.arm.private_link import complete_links
 from podvnet.fabric.arm.service_addresses import live_states
 from podvnet.fabric.arm.virtual_network_peerings import live_view
 from podvnet.fabric.arm.world import (
+    CIRCUITS,
     ENDPOINT_POLICIES,
     LOAD_BALANCERS,
     NAT_GATEWAYS,
@@ -103,6 +105,8 @@ def _view(document: Document, world: World) -> tuple[Document, str]:
         complete_dns_settings(found, world)
     if document["type"] == PRIVATE_ZONES:
         complete_view(found)
+    if document["type"] == CIRCUITS:
+        live_authorizations(found, world)
     live_states(found, world)
     complete_links(found, world)
     return found, f'W/"{_digest(found)}"'

@@ -30,7 +30,13 @@ _SERVICES = (
     "Microsoft.ServiceBus", "Microsoft.EventHub", "Microsoft.ContainerRegistry", "Microsoft.CognitiveServices",
     "Microsoft.Web", "Microsoft.AzureActiveDirectory",
 )  # fmt: skip
-_NO_NAT = "gatewaysubnet"
+GATEWAY_SUBNET = "gatewaysubnet"
+"""The name, in lower case, of the subnet that gateways are in and nothing else."""
+_NOT_WITH_GATEWAYS = {
+    "natGateway": "NAT gateway",
+    "networkSecurityGroup": "network security group",
+    "delegations": "delegation",
+}
 
 
 def settle_subnet(
@@ -82,8 +88,9 @@ def settle_subnet(
         found = linker.one(properties, key, full_type)
         if found:
             settled[key] = {"id": found["id"]}
-    if "natGateway" in settled and name.lower() == _NO_NAT:
-        raise properties.error("InvalidRequestFormat", f"{name} takes no NAT gateway", "natGateway")
+    for key, what in _NOT_WITH_GATEWAYS.items() if name.lower() == GATEWAY_SUBNET else ():
+        if settled.get(key):
+            raise properties.error("InvalidRequestFormat", f"{name} takes no {what}", key)
     endpoints = _service_endpoints(properties)
     if endpoints:
         settled["serviceEndpoints"] = endpoints

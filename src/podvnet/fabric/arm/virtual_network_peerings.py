@@ -12,6 +12,7 @@ from http import HTTPStatus
 from ipaddress import ip_network
 
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.gateway_subnet import gateways_in
 from podvnet.fabric.arm.resource_type import check_name, stable_guid
 from podvnet.fabric.arm.world import PEERINGS, VIRTUAL_NETWORKS, Document, World
 from podvnet.model import limits
@@ -63,6 +64,8 @@ def connected(peerings: list[Document]) -> tuple[Peering, ...]:
             prefixes=tuple(ip_network(text) for text in each["properties"]["remoteAddressSpace"]["addressPrefixes"]),
             access=each["properties"]["allowVirtualNetworkAccess"],
             forwarded=each["properties"]["allowForwardedTraffic"],
+            allows_transit=each["properties"]["allowGatewayTransit"],
+            uses_remote_gateways=each["properties"]["useRemoteGateways"],
         )
         for each in peerings
         if each["properties"]["peeringState"] == "Connected"
@@ -129,13 +132,7 @@ def _peering(network: ResourceId, fields: Fields, known: dict[str, Document], wo
             f"Resource {remote_id} referenced by resource {resource} was not found",
             "remoteVirtualNetwork.id",
         )
-    if flags["useRemoteGateways"]:
-        raise properties.error(
-            "RemoteVnetHasNoGateways",
-            f"Peering {resource} cannot have UseRemoteGateways flag set to true because remote virtual network"
-            f" {remote_id} referenced by the peering does not have any gateways",
-            "useRemoteGateways",
-        )
+    _check_transit(properties, network, resource, remote, flags=flags, world=world)
     state = previous["properties"]["peeringState"] if previous else _first_state(properties, network, remote)
     return {
         "name": name,
@@ -151,6 +148,47 @@ def _peering(network: ResourceId, fields: Fields, known: dict[str, Document], wo
         }
         | flags,
     }
+
+
+def _check_transit(
+    properties: Fields,
+    network: ResourceId,
+    peering: ResourceId,
+    remote: Document | None,
+    *,
+    flags: dict[str, bool],
+    world: World,
+) -> None:
+    """Refuse a use of remote gateways that the other side does not allow, or that there is nothing to use of.
+
+    Source: Azure document "Configure VPN gateway transit for virtual network peering".
+    """
+    other = _counterpart(str(network), remote) if remote else None
+    theirs = other["properties"] if other else {}
+    if theirs.get("useRemoteGateways") and not flags["allowGatewayTransit"]:
+        raise properties.error(
+            "InvalidRequestFormat",
+            f"Peering {peering} cannot have AllowGatewayTransit flag set to false, because corresponding remote peering"
+            " has UseRemoteGateways flag set to true",
+            "allowGatewayTransit",
+        )
+    if not flags["useRemoteGateways"]:
+        return
+    reason = ""
+    if gateways_in(network, world):
+        reason = f"because virtual network {network} has a gateway of its own"
+    elif other and not theirs["allowGatewayTransit"]:
+        reason = "because corresponding remote peering has AllowGatewayTransit flag set to false"
+    if reason:
+        what = f"Peering {peering} cannot have UseRemoteGateways flag set to true, {reason}"
+        raise properties.error("InvalidRequestFormat", what, "useRemoteGateways")
+    if remote and not flags["doNotVerifyRemoteGateways"] and not gateways_in(parse(remote["id"]), world):
+        raise properties.error(
+            "RemoteVnetHasNoGateways",
+            f"Peering {peering} cannot have UseRemoteGateways flag set to true because remote virtual network"
+            f" {remote['id']} referenced by the peering does not have any gateways",
+            "useRemoteGateways",
+        )
 
 
 def _known_space(previous: Document | None, remote: Document | None, told: list[str]) -> list[str]:
@@ -210,6 +248,10 @@ def _check_list(properties: Fields, peerings: list[Document]) -> None:
             f"at most {limits.PEERINGS_PER_VIRTUAL_NETWORK}",
             "virtualNetworkPeerings",
         )
+    used = [each["id"] for each in peerings if each["properties"]["useRemoteGateways"]]
+    if len(used) > 1:
+        what = f"one peering at most can have UseRemoteGateways flag set to true, not {used[0]} and {used[1]}"
+        raise properties.error("InvalidRequestFormat", what, "virtualNetworkPeerings")
     names: set[str] = set()
     remotes: dict[str, str] = {}
     for each in peerings:

@@ -28,6 +28,10 @@ ROUTE_TABLES = "Microsoft.Network/routeTables"
 PUBLIC_PREFIXES = "Microsoft.Network/publicIPPrefixes"
 PUBLIC_ADDRESSES = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAYS = "Microsoft.Network/natGateways"
+NETWORK_GATEWAYS = "Microsoft.Network/virtualNetworkGateways"
+LOCAL_GATEWAYS = "Microsoft.Network/localNetworkGateways"
+CONNECTIONS = "Microsoft.Network/connections"
+CIRCUITS = "Microsoft.Network/expressRouteCircuits"
 LOAD_BALANCERS = "Microsoft.Network/loadBalancers"
 PRIVATE_ENDPOINTS = "Microsoft.Network/privateEndpoints"
 ENDPOINT_POLICIES = "Microsoft.Network/serviceEndpointPolicies"
@@ -39,6 +43,7 @@ SQL_SERVERS = "Microsoft.Sql/servers"
 USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 INTERNET_HOSTS = "Podvnet.Fabric/internetHosts"
 SERVICE_TAGS = "Podvnet.Fabric/serviceTags"
+ON_PREMISES_SITES = "Podvnet.Fabric/onPremisesSites"
 
 OUTBOUND_POOL = IPv4Network("203.0.113.0/24")
 """Public addresses of default outbound access. Source: RFC 5737, a block that no real host has."""
@@ -184,6 +189,15 @@ def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
         own = document["_fabric"]
         yield properties["subnet"]["id"].lower(), _address(own["address"]), own["holder"]
         return
+    if document["type"] == NETWORK_GATEWAYS:
+        # It does not show them but as addresses of BGP.
+        for each in properties["ipConfigurations"]:
+            yield (
+                each["properties"]["subnet"]["id"].lower(),
+                _address(document["_fabric"]["addresses"][each["name"]]),
+                each["id"],
+            )
+        return
     if document["type"] == NETWORK_INTERFACES:
         # That of a private endpoint shows what the endpoint holds.
         holders = [] if "privateEndpoint" in properties else properties["ipConfigurations"]
@@ -198,10 +212,10 @@ def held_addresses(document: Document) -> Iterator[tuple[str, Address, str]]:
 
 
 _UNFOLLOWED = {
-    "virtualMachine", "osProfile", "storageProfile", "diagnosticsProfile", "securityProfile", "networkAcls",
+    "virtualMachine", "osProfile", "storageProfile", "diagnosticsProfile", "securityProfile", "networkAcls", "tunnels",
 }  # fmt: skip
-"""Members that refer to nothing: one states what another resource says already, one names subnets that may go while
-they are named, the others are kept as they come."""
+"""Members that refer to nothing: one states what another resource says already, two name subnets and public addresses
+that may go while they are named, the others are kept as they come."""
 
 
 def _references(document: Document) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Gateways that carry packets: what runs them, and what they say of themselves."""

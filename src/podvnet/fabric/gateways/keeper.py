@@ -1,0 +1,77 @@
+"""A thread that keeps something running, is told of changes, and is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Keeper:
+    """Keeps something.
+
+    Args:
+        name: of the thread.
+        run: for the files of what is kept; closed to others.
+        changed: called from the thread whenever what there is to find has changed.
+    """
+
+    def __init__(self, name: str, run: Path, changed: Callable[[], None]) -> None:
+        self._run = run
+        self._changed = changed
+        self.failure = ""
+        """Why what is kept does not run, once :meth:`wait` has returned."""
+        self._settled = threading.Event()
+        self._to_reset = threading.Event()
+        self._over = threading.Event()
+        self._discard = False
+        self._lock = threading.Lock()
+        self._heard, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
+
+    def _keep(self) -> None:
+        """Keep it until told to stop; the thread's own."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Wait until what is kept answers, or has failed to."""
+        self._settled.wait()
+
+    def reset(self) -> None:
+        """Take down what is there and have it come back."""
+        self._to_reset.set()
+        self._ring()
+
+    def finish(self, *, discard: bool) -> None:
+        """Stop keeping; with ``discard`` what is kept is ended, otherwise it goes on by itself."""
+        self._discard = discard
+        self._over.set()
+        self._ring()
+        self._thread.join()
+        os.close(self._heard)
+        os.close(self._bell)
+
+    def _is_over(self) -> bool:
+        return self._over.is_set()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell, b"\0")
+
+    def _rest(self, seconds: float, *others: int) -> None:
+        """Wait until told something, one of other descriptors is ready, or for so long."""
+        select.select([self._heard, *others], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._heard, 64):
+                pass
+
+
+def written(path: Path, text: str, mode: int) -> None:
+    """Replace a file as a whole."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.touch(mode=mode)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,176 @@
+"""A program in a network namespace, with a ``/run`` of its own: begun, found again by a later life, ended.
+
+It goes on when this process ends. What it writes goes to a file that does not grow without bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from podvnet.linux import namespace
+
+_MARK = "PODVNET_PROGRAM"
+_SECONDS_TO_END = 3.0
+_LARGEST_LOG = 1 << 20
+_OWN_RUN = 'mount --bind "$0" /run && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a program runs.
+
+    Attributes:
+        label: its network namespace.
+        run: the directory that is its ``/run``.
+    """
+
+    label: str
+    run: Path
+
+
+class KeptProcess:
+    """A program.
+
+    Args:
+        place: where it runs.
+        argv: what it is; the executable by its path.
+        environment: what it finds besides what this process has.
+    """
+
+    def __init__(self, place: Place, argv: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
+        self._place = place
+        self._argv = argv
+        self._environment = environment or {}
+        self._child: subprocess.Popen[bytes] | None = None
+        self.descriptor = -1
+        """Readable once the program has ended; -1 while there is none."""
+
+    @property
+    def name(self) -> str:
+        """Its executable's."""
+        return Path(self._argv[0]).name
+
+    @property
+    def log(self) -> Path:
+        """What it writes."""
+        return self._place.run / f"{self.name}.log"
+
+    def runs(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self.descriptor >= 0 and not select.select([self.descriptor], [], [], 0)[0]
+
+    def adopt(self) -> bool:
+        """Take over what an earlier life has begun, if it still runs in the same namespace."""
+        with contextlib.suppress(OSError, ValueError):
+            process = int(self._pid_file.read_text(encoding="ascii"))
+            descriptor = os.pidfd_open(process)
+            if _mark_of(process) == str(self._mark):
+                self.descriptor = descriptor
+                if _is_in(process, self._place.label):
+                    return True
+                self.end(signal.SIGKILL)  # its namespace is no more
+            else:
+                os.close(descriptor)
+        return False
+
+    def begin(self) -> None:
+        """Begin it, in place of one that has ended.
+
+        Raises:
+            OSError: it cannot be begun.
+        """
+        self._close()
+        inside = ("nsenter", f"--net={namespace.path(self._place.label)}", "--")
+        apart = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", _OWN_RUN, str(self._place.run))
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
+            self.log.write_bytes(b"")
+        with os.fdopen(os.open(self.log, how, 0o600), "ab") as output:
+            self._child = subprocess.Popen(
+                [*inside, *apart, *self._argv],
+                env=os.environ | self._environment | {_MARK: str(self._mark)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+            )
+        self.descriptor = os.pidfd_open(self._child.pid)
+        self._pid_file.write_text(str(self._child.pid), encoding="ascii")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it, by force if it must be, and wait until it has ended."""
+        if self.descriptor >= 0:
+            for number in (how, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self.descriptor, number)
+                if select.select([self.descriptor], [], [], _SECONDS_TO_END)[0]:
+                    break
+        self._close()
+        self._pid_file.unlink(missing_ok=True)
+
+    def last_words(self) -> str:
+        """The last lines that it wrote."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+    @property
+    def _mark(self) -> Path:
+        return self._place.run / self.name
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._place.run / f"{self.name}.process"
+
+    def forsake(self) -> None:
+        """Let it go on by itself."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _close(self) -> None:
+        self.forsake()
+        if self._child:
+            self._child.wait()
+            self._child = None
+
+
+def end_strays(directory: Path, wanted: set[Path]) -> None:
+    """End programs below a directory whose ``/run`` is none of the wanted ones."""
+    for process, mark in _marked():
+        if mark.is_relative_to(directory) and mark.parent not in wanted:
+            with contextlib.suppress(OSError):
+                descriptor = os.pidfd_open(process)
+                try:
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    select.select([descriptor], [], [], _SECONDS_TO_END)
+                finally:
+                    os.close(descriptor)
+
+
+def _marked() -> Iterator[tuple[int, Path]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            mark = _mark_of(int(entry.name))
+            if mark:
+                yield int(entry.name), Path(mark)
+
+
+def _mark_of(process: int) -> str:
+    try:
+        variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return ""
+    start = f"{_MARK}=".encode()
+    return next((each.removeprefix(start).decode() for each in variables if each.startswith(start)), "")
+
+
+def _is_in(process: int, label: str) -> bool:
+    return namespace.identity(f"/proc/{process}/ns/net") == namespace.identity(namespace.path(label))
