@@ -5,15 +5,23 @@ Imports azure-core and azure-identity, so it is imported only where the agent wr
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
+
+import structlog
+
 from podvnet.agent.own_nic import sorted_out
+from podvnet.azure.error import SourceError
 from podvnet.azure.imds import fetch_instance
 from podvnet.azure.membership_document import public_address, read_membership, with_members
 from podvnet.azure.resource_manager import RefusedError, Resource, ResourceManager, find_nic
-from podvnet.model.address import Mac
-from podvnet.model.nic_membership import NicMembership
+from podvnet.model.address import Address, Mac
+from podvnet.model.nic_membership import NicMembership, Owner
 from podvnet.model.pod_ask import PUBLIC_ADDRESS
 from podvnet.model.resource_id import ResourceId, Scope, make
 from podvnet.plan.grant_change import GrantChange
+
+_log = structlog.get_logger()
 
 
 class GrantNic:
@@ -29,6 +37,7 @@ class GrantNic:
         self._manager = manager
         self._nic = nic
         self._resource = resource
+        self._publics: dict[ResourceId, Address] = {}
 
     def read(self) -> NicMembership:
         """Read it anew.
@@ -37,7 +46,7 @@ class GrantNic:
             SourceError: it cannot be read.
         """
         self._resource = self._manager.get(self._nic)
-        return read_membership(self._resource.document, self._nic)
+        return self._seen()
 
     def write(self, change: GrantChange) -> NicMembership:
         """Write the ip-configurations of a change of what was last read or written, public addresses before.
@@ -50,12 +59,13 @@ class GrantNic:
             for each in change.put:
                 if each.public:
                     document = public_address(self._resource.document, self._nic, each.public)
-                    self._put(self._public(each.public.name), document, "")
+                    public = self._public(each.public.name)
+                    self._note(public, self._put(public, document, ""))
             document = with_members(self._resource.document, change.put, change.remove)
             self._resource = self._put(self._nic, document, self._resource.etag)
         except RefusedError as error:
             raise sorted_out(error) from error
-        return read_membership(self._resource.document, self._nic)
+        return self._seen()
 
     def discard(self, name: str) -> None:
         """Delete a public address that was made; one that is gone is no error.
@@ -67,6 +77,28 @@ class GrantNic:
             self._manager.delete(self._public(name))
         except RefusedError as error:
             raise sorted_out(error) from error
+
+    def _seen(self) -> NicMembership:
+        """What the NIC holds, with the public addresses of pods: those that are not known yet are asked for."""
+        found = read_membership(self._resource.document, self._nic)
+        wanted = {
+            each.members.public
+            for each in found.configurations
+            if each.members.public is not None and each.owner in {Owner.POOL, Owner.POD}
+        }
+        for public in wanted - self._publics.keys():
+            try:
+                self._note(public, self._manager.get(public))
+            except SourceError as error:
+                # It is for people to read; what is asked for is carried out all the same.
+                _log.warning("public_address_unknown", id=str(public), reason=error.message)
+        self._publics = {each: address for each, address in self._publics.items() if each in wanted}
+        return replace(found, publics=dict(self._publics))
+
+    def _note(self, public: ResourceId, resource: Resource) -> None:
+        text = str(resource.document.get("properties", {}).get("ipAddress", ""))
+        if text:
+            self._publics[public] = ip_address(text)
 
     def _put(self, resource: ResourceId, document: dict[str, object], etag: str) -> Resource:
         return self._manager.settle(resource, self._manager.put(resource, document, etag))

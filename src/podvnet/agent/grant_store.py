@@ -36,7 +36,10 @@ CREATE TABLE IF NOT EXISTS grants (
     kept INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS asks (pod TEXT, ifname TEXT, ask TEXT NOT NULL, PRIMARY KEY (pod, ifname)) STRICT;
+CREATE TABLE IF NOT EXISTS uids (address TEXT PRIMARY KEY, uid TEXT NOT NULL) STRICT;
 """
+# A column more in a table would keep the version before from writing: what is added is a table of its own.
+_EVERY = "SELECT grants.*, coalesce(uid, '') FROM grants LEFT JOIN uids USING (address)"
 
 _log = structlog.get_logger()
 
@@ -66,7 +69,7 @@ class GrantStore:
         self.grants: dict[IPv4Address, PodGrant] = {}
         self.holders: dict[AttachmentKey, IPv4Address] = {}
         self.kept: dict[tuple[str, str], IPv4Address] = {}
-        for each in map(_grant, self._connection.execute("SELECT * FROM grants")):
+        for each in map(_grant, self._connection.execute(_EVERY)):
             self._enter(each)
         self.asks = {(pod, ifname): _ask(text) for pod, ifname, text in self._connection.execute("SELECT * FROM asks")}
 
@@ -103,6 +106,7 @@ class GrantStore:
         """Delete a grant of which nothing is left."""
         with self._transaction():
             self._connection.execute("DELETE FROM grants WHERE address = ?", (str(address),))
+            self._connection.execute("DELETE FROM uids WHERE address = ?", (str(address),))
         self._leave(address)
 
     def note(self, pod: str, ifname: str, ask: PodAsk, *grants: PodGrant) -> None:
@@ -136,6 +140,10 @@ class GrantStore:
     def _write(self, grants: tuple[PodGrant, ...]) -> None:
         for each in grants:
             self._connection.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(each))
+            if each.uid:
+                self._connection.execute("INSERT OR REPLACE INTO uids VALUES (?, ?)", (str(each.address), each.uid))
+            else:
+                self._connection.execute("DELETE FROM uids WHERE address = ?", (str(each.address),))
 
     def _replace(self, grants: tuple[PodGrant, ...]) -> None:
         for each in grants:
@@ -197,12 +205,13 @@ def _row(grant: PodGrant) -> tuple[Any, ...]:
 
 
 def _grant(row: tuple[Any, ...]) -> PodGrant:
-    address, pod, ifname, network, container, ask, state, expires, public, kept = row
+    address, pod, ifname, network, container, ask, state, expires, public, kept, uid = row
     holder = None if container is None else AttachmentKey(network, container, ifname)
     return PodGrant(
-        IPv4Address(address), pod, ifname, holder, _ask(ask), GrantState(state), expires, public, bool(kept)
+        IPv4Address(address), pod, ifname, holder, _ask(ask), GrantState(state), expires, public, bool(kept), uid
     )
 
 
 def _ask(text: str) -> PodAsk:
-    return parse_ask(Document(json.loads(text))) or PodAsk()
+    # A later version may have written what this one does not know: the rest of the ask is undone all the same.
+    return parse_ask(Document(json.loads(text), lenient=True)) or PodAsk()

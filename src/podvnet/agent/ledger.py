@@ -20,6 +20,7 @@ from pathlib import Path
 
 from podvnet.agent.ledger_record import (
     SCHEMA,
+    SCHEMA_VERSION,
     AddressNotToBeHadError,
     NoFreeAddressError,
     PoolAddress,
@@ -53,7 +54,8 @@ class Ledger:
         try:
             self._connection = self._open(path, boot_id)
         except sqlite3.DatabaseError:
-            # Not a database any more: nothing in it can be believed. The kernel's state is adopted instead.
+            # Not a database any more, or one of a version that it was not meant for: nothing in it can be believed.
+            # The kernel's state is adopted instead.
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             self._connection = self._open(path, boot_id)
@@ -61,18 +63,12 @@ class Ledger:
     @staticmethod
     def _open(path: Path, boot_id: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-        path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=OFF")  # tmpfs: a commit outlives the process, nothing outlives a reboot
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.executescript(SCHEMA)
-        found = connection.execute("SELECT id FROM boot").fetchone()
-        if found != (boot_id,):
-            connection.executescript(
-                "BEGIN; DELETE FROM addresses; DELETE FROM withdrawn; DELETE FROM attachments;"
-                " DELETE FROM reserved; DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
-            )
-            connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))
+        try:
+            path.chmod(0o600)
+            _prepare(connection, boot_id)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:
@@ -277,6 +273,11 @@ class Ledger:
         ).fetchone()
         return PoolCount(total, held + kept, resting - rested, lost, withdrawn)
 
+    def tally(self) -> dict[str, int]:
+        """How many attachments there are in each state."""
+        found = dict(self._connection.execute("SELECT state, count(*) FROM attachments GROUP BY state").fetchall())
+        return {str(state): found.get(state, 0) for state in State}
+
     def usage(self, now: float, rest: float) -> tuple[frozenset[Address], frozenset[Address], frozenset[Address]]:
         """The IPv4 addresses that are held or reserved, that rest, and that are withdrawn."""
         query = "SELECT address FROM addresses WHERE version = 4 AND "
@@ -423,3 +424,26 @@ class Ledger:
                 gateways=tuple(_gateway(text) for _, text in held),
             )
             yield Row(attachment, State(state), not mode, sandbox, sandbox_id, pod, result or b"")
+
+
+def _prepare(connection: sqlite3.Connection, boot_id: str) -> None:
+    """Make a database one of this version and this boot.
+
+    Raises:
+        sqlite3.DatabaseError: it is none, or of another version.
+    """
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=OFF")  # tmpfs: a commit outlives the process, nothing outlives a reboot
+    connection.execute("PRAGMA foreign_keys=ON")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in {0, SCHEMA_VERSION}:
+        msg = f"the ledger is of version {version}"
+        raise sqlite3.DatabaseError(msg)
+    connection.executescript(f"{SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
+    found = connection.execute("SELECT id FROM boot").fetchone()
+    if found != (boot_id,):
+        connection.executescript(
+            "BEGIN; DELETE FROM addresses; DELETE FROM withdrawn; DELETE FROM attachments;"
+            " DELETE FROM reserved; DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
+        )
+        connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))

@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS networks (
     name TEXT PRIMARY KEY, prefixes TEXT NOT NULL, exceptions TEXT NOT NULL, bridged INTEGER NOT NULL
 ) STRICT;
 """
+SCHEMA_VERSION = 1
+"""Changes when another version could not do with what this one writes; those before it wrote 0 and the same tables."""
 
 
 class State(StrEnum):

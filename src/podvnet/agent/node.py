@@ -120,7 +120,7 @@ def ensure_bridge(executor: Executor, node: Node, name: str) -> None:
     executor.apply((*moved, Step(True, HOST, LinkUp(BRIDGE_INDEX))), converge=True)
     if node.has_ipv6:
         _ensure_way6(executor, name, BRIDGE_INDEX)
-    _all(executor, [rtnetlink.enslave(node.nic_index, BRIDGE_INDEX)])
+    _all(executor, [rtnetlink.enslave(node.nic_index, BRIDGE_INDEX), rtnetlink.let_back(node.nic_index)])
     executor.apply((Step(True, HOST, BridgeEntry(node.nic_index, PLATFORM_MAC)),), converge=True)
     routes = [
         route

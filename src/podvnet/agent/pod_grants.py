@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from typing import Any
 import structlog
 
 from podvnet.agent.agents_thread import InAgentsThread
-from podvnet.agent.ask_report import report
+from podvnet.agent.ask_report import granted, report
 from podvnet.agent.grant_addresses import LISTING_LIMIT, GrantAddresses
 from podvnet.agent.grant_store import GrantStore
 from podvnet.agent.grant_writer import GrantWriter, Nic
@@ -99,7 +100,7 @@ class PodGrants:
             elif each.holder not in self._pending:
                 _log.info("ask_taken_back", address=str(each.address), key=str(each.holder), pod=each.pod)
                 self.release(each.holder)
-        if any(not each.settled for each in self._store.grants.values()):
+        if any(not each.settled or (each.ask.public and self._nic is None) for each in self._store.grants.values()):
             self._writer.ask(mac)
 
     def listed(self, addresses: frozenset[Address]) -> bool:
@@ -113,15 +114,21 @@ class PodGrants:
 
     @property
     def publics(self) -> frozenset[Address]:
-        """The addresses of pods that have a public address of their own."""
-        return frozenset(
-            each.address for each in self._store.grants.values() if each.holder and each.settled and each.ask.public
-        )
+        """The addresses of pods whose packets are not to leave as the VM's."""
+        grants = self._store.grants.values()
+        return frozenset(each.address for each in grants if each.holder and each.settled and each.ask.leaves_as_itself)
 
     # -- ADD and DEL
 
     def admit(
-        self, ask: PodAsk | None, key: AttachmentKey, pod: str, node: Node, fixed: IPv4Address | None = None
+        self,
+        ask: PodAsk | None,
+        key: AttachmentKey,
+        pod: str,
+        node: Node,
+        *,
+        fixed: IPv4Address | None = None,
+        uid: str = "",
     ) -> IPv4Address | None:
         """The address of a pod for which something is asked, once all of it is carried out; None when nothing is.
 
@@ -131,6 +138,7 @@ class PodGrants:
             pod: ``namespace/name``.
             node: the VM.
             fixed: an address that the runtime asks for by other means.
+            uid: which pod of that name it is.
 
         Raises:
             CniError: it is refused, and nothing of it is left, or will be.
@@ -148,7 +156,7 @@ class PodGrants:
             wanted = (ask or PodAsk()).over(noted or PodAsk())
             if fixed is not None and wanted.address is None:
                 wanted = replace(wanted, address=fixed)
-            grant = self._begin(wanted, key, pod, kept, node)
+            grant = self._begin(wanted, key, pod, kept, node, uid=uid)
         self._pending.add(key)
         if not grant.settled or not self._addresses.is_listed(grant.address):
             if grant.settled:
@@ -178,7 +186,7 @@ class PodGrants:
         if not (grant.ask.sticky and grant.kept):
             self._leave(grant)
             return
-        self._store.put(replace(grant, holder=None, state=GrantState.ASKED, expires=_expiry(grant.ask)))
+        self._store.put(replace(grant, holder=None, state=GrantState.ASKED, expires=_expiry(grant.ask), uid=""))
         self._ask()
 
     # -- the agent's API
@@ -221,11 +229,21 @@ class PodGrants:
 
     def report(self) -> list[dict[str, Any]]:
         """Every ask, for JSON: what there is of it now, and what is noted for a pod to come."""
-        return report(self._store, self._kept_refusals, self._obstacle)
+        return report(self._store, self._nic, self._kept_refusals, self._obstacle)
+
+    def tally(self) -> dict[str, int]:
+        """How many asks there are in each state of :meth:`report`."""
+        return dict(Counter(each["state"] for each in self.report()))
+
+    def granted(self) -> list[tuple[PodGrant, str]]:
+        """What attached pods have of what was asked for them, each with its public address."""
+        return granted(self._store, self._nic, self._pending)
 
     # -- beginning and ending
 
-    def _begin(self, ask: PodAsk, key: AttachmentKey, pod: str, kept: PodGrant | None, node: Node) -> PodGrant:
+    def _begin(
+        self, ask: PodAsk, key: AttachmentKey, pod: str, kept: PodGrant | None, node: Node, *, uid: str
+    ) -> PodGrant:
         if ask.sticky and not pod:
             raise CniError(
                 Code.INVALID_CONFIG,
@@ -237,11 +255,11 @@ class PodGrants:
             address = self._kept_address(kept, ask, key)
             # How long it is kept is what was said when it was first asked for, unless it is said anew.
             ask = ask.over(PodAsk(sticky=kept.ask.sticky, keep_for=kept.ask.keep_for))
-            grant = replace(kept, holder=key, ask=ask, state=GrantState.ASKED, expires=None, public=public)
+            grant = replace(kept, holder=key, ask=ask, state=GrantState.ASKED, expires=None, public=public, uid=uid)
             self._store.put(grant)
         else:
             address = self._any(node) if ask.address is None else self._particular(ask.address, node)
-            grant = PodGrant(address, pod, key.ifname, key, ask, public=public)
+            grant = PodGrant(address, pod, key.ifname, key, ask, public=public, uid=uid)
             self._put_new(grant, partial(self._store.put, grant))
         self._ask()
         return grant
@@ -374,7 +392,7 @@ class PodGrants:
 
 
 def _leaving(grant: PodGrant) -> PodGrant:
-    return replace(grant, holder=None, state=GrantState.LEAVING, expires=None)
+    return replace(grant, holder=None, state=GrantState.LEAVING, expires=None, uid="")
 
 
 def _expiry(ask: PodAsk) -> float | None:

@@ -129,6 +129,11 @@ class PoolGrowth:
         self._busy = True
         self._writer.ask(self._mac)
 
+    @property
+    def ceiling(self) -> int:
+        """The size that the pool never goes above."""
+        return self._policy.ceiling
+
     def prospect(self) -> Prospect:
         """Whether there will be more addresses."""
         if self._obstacle is not None and not self._obstacle.retryable:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import gc
-import json
 import os
 import resource
 import signal
 import socket
 import sqlite3
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from podvnet.agent.address_watch import AddressWatch
 from podvnet.agent.conflist_gate import ConflistGate
 from podvnet.agent.egress import Egress
 from podvnet.agent.enforcement import Enforcement
 from podvnet.agent.grant_store import GRANTS, GrantStore
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
+from podvnet.agent.observer import Observer
 from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import GrowthSettings, PoolGrowth, Prospect
 from podvnet.agent.queries import Queries
@@ -47,6 +47,8 @@ from podvnet.plugin.network_config import Environment
 if TYPE_CHECKING:
     from podvnet.agent.docker.driver import Driver
     from podvnet.agent.docker.front import Front
+    from podvnet.agent.kubernetes import Kubernetes
+    from podvnet.agent.metrics_server import MetricsServer
 
 RUN = Path("/run/podvnet")
 STATE = Path("/var/lib/podvnet")
@@ -92,6 +94,9 @@ class Settings:
         conflist: what is in its place only while pods can be attached, or are.
         docker: the socket to serve Docker at; None: it is not served.
         state: directory on disk for what outlives a reboot: Docker's networks, what is asked for pods.
+        kubeconfig: the node's credentials for the Kubernetes API, or ``in-cluster``; None: there is no cluster.
+        node_name: the Node's name; empty: the host's.
+        metrics: where to serve them over HTTP; None: only on the agent's socket.
     """
 
     run: Path = RUN
@@ -106,6 +111,9 @@ class Settings:
     conflist: Path | None = None
     docker: Path | None = None
     state: Path = STATE
+    kubeconfig: Path | None = None
+    node_name: str = ""
+    metrics: tuple[str, int] | None = None
 
 
 class Agent:
@@ -132,6 +140,8 @@ class Agent:
         by_arm = settings.source.kind is SourceKind.ARM
         self._growth = self._grower(settings) if by_arm else None
         self._grants = self._granter(settings) if by_arm else None
+        self._addresses = AddressWatch()
+        self._kubernetes = self._cluster(settings.kubeconfig) if settings.kubeconfig else None
         self._verbs = Verbs(
             self._executor,
             self._ledger,
@@ -145,13 +155,26 @@ class Agent:
             prospect=self._growth.prospect if self._growth else Prospect,
             enforcement=self._enforcement,
             grants=self._grants,
+            kubernetes=self._kubernetes,
         )
-        queries = Queries(self._report, self._grants)
+        self._observer = Observer(
+            self._standing,
+            self._ledger,
+            self._egress,
+            self._addresses,
+            settings.rest,
+            growth=self._growth,
+            grants=self._grants,
+            enforcement=self._enforcement,
+            kubernetes=self._kubernetes,
+        )
+        queries = Queries(self._observer.status, self._metrics, self._grants)
         self._server = Server(settings.run / SOCKET, self._verbs, queries.answer, self._settled)
         self._docker: Driver | None = None
         self._docker_front: Front | None = None
         if settings.docker:
             self._serve_docker(settings.docker)
+        self._metrics_server = self._measurer(settings.metrics) if settings.metrics else None
         self._gate = ConflistGate(settings.conflist)
         self._inventory: Inventory | None = None
         self._lost: frozenset[Address] = frozenset()
@@ -167,15 +190,7 @@ class Agent:
             # The platform may be silent just now; pods that run must be served all the same.
             self._stand(remembered)
         self._follow()
-        self._refresher.start()
-        if self._growth:
-            self._growth.start(self._server.submit, self._server.pool_changed)
-        if self._grants:
-            self._grants.start(self._server.submit, self._server.pool_changed)
-        if self._enforcement:
-            self._enforcement.start(self._server.submit)
-        if self._docker_front:
-            self._docker_front.start()
+        self._start_threads()
         # What lives now lives long: the collector need not look at it again, and never in the middle of an ADD.
         gc.collect()
         gc.freeze()
@@ -184,19 +199,39 @@ class Agent:
         try:
             self._server.run()
         finally:
-            self._refresher.stop()
-            if self._docker_front:
-                self._docker_front.stop()
-            self._gate.follow("the agent was told to stop", len(self._ledger.rows()))
-            if self._growth:
-                self._growth.stop()
-            if self._grants:
-                self._grants.stop()
-            if self._enforcement:
-                self._enforcement.stop()
+            self._stop_threads()
             self._reaper.stop()
             self._ledger.close()
             self._executor.close()
+
+    def _start_threads(self) -> None:
+        self._refresher.start()
+        if self._growth:
+            self._growth.start(self._server.submit, self._server.pool_changed)
+        if self._grants:
+            self._grants.start(self._server.submit, self._grants_changed)
+        if self._kubernetes:
+            self._kubernetes.start(self._server.submit, self._server.something_learned)
+        if self._metrics_server:
+            self._metrics_server.start()
+        if self._enforcement:
+            self._enforcement.start(self._server.submit)
+        if self._docker_front:
+            self._docker_front.start()
+
+    def _stop_threads(self) -> None:
+        self._refresher.stop()
+        if self._docker_front:
+            self._docker_front.stop()
+        self._gate.follow("the agent was told to stop", len(self._ledger.rows()))
+        for each in (self._growth, self._grants, self._enforcement, self._kubernetes, self._metrics_server):
+            if each:
+                each.stop()
+
+    def _grants_changed(self) -> None:
+        self._server.pool_changed()
+        if self._kubernetes:
+            self._kubernetes.tell()
 
     def _delivered(self, answer: Inventory | SourceError) -> None:
         """Hand an answer of the platform to the agent's thread. Called in the refresher's thread."""
@@ -226,9 +261,13 @@ class Agent:
         self._server.pool_changed()
 
     def _follow(self) -> None:
-        """Let the conflist say what STATUS does."""
+        """Let the conflist say what STATUS does, and the Node how the addresses stand."""
         obstacle = self._verbs.obstacle()
         self._gate.follow(obstacle.msg if obstacle else "", len(self._ledger.rows()))
+        self._observer.look()
+
+    def _metrics(self) -> str:
+        return self._observer.metrics(self._verbs.obstacle, self._server.tally)
 
     def _tell_lost(self) -> None:
         """Name the pods whose address the NIC has no more; each is named once."""
@@ -281,50 +320,6 @@ class Agent:
             _notify_ready()
         self._standing.node = node
 
-    def _report(self) -> bytes:
-        """How the agent stands, as JSON."""
-        node = self._standing.node
-        lost = self._ledger.missing_from_source()
-        return json.dumps(
-            {
-                "ready": node is not None,
-                "reason": "" if node else self._standing.reason,
-                "remedy": "" if node else self._standing.remedy,
-                "nic": None
-                if node is None
-                else {
-                    "name": node.nic_name,
-                    "mac": node.nic_mac,
-                    "primary": [str(each) for each in node.primary],
-                    "subnets": [str(each) for each in node.subnets],
-                    "mtu": node.mtu,
-                },
-                "pool": self._pool(4),
-                "pool6": self._pool(6),
-                "growth": self._growth.report() if self._growth else None,
-                "groups": self._enforcement.report() if self._enforcement else None,
-                "attachments": [
-                    {
-                        "network": row.attachment.key.network,
-                        "container": row.attachment.key.container,
-                        "ifname": row.attachment.key.ifname,
-                        "state": row.state,
-                        "mode": "" if row.ipam_only else row.attachment.mode,
-                        "addresses": [str(each.ip) for each in row.attachment.addresses],
-                        "link": "" if row.ipam_only else row.attachment.link_name,
-                        "pod": row.pod,
-                        "lost": [str(each.ip) for each in row.attachment.addresses if each.ip in lost],
-                    }
-                    for row in self._ledger.rows()
-                ],
-                "dropped": self._egress.counters(),
-            }
-        ).encode()
-
-    def _pool(self, version: int) -> dict[str, int]:
-        count = self._ledger.count(time.monotonic(), self._settings.rest, version)
-        return {"total": count.total, "held": count.held, "resting": count.resting, "free": count.free}
-
     def _grower(self, settings: Settings) -> PoolGrowth:
         # Here and not when the NIC is to be written: importing takes 0.2 s of every thread's time.
         from podvnet.agent.own_nic import find  # noqa: PLC0415 - who does not let the pool grow need not pay for it
@@ -354,6 +349,22 @@ class Agent:
             connect=lambda mac: find(manager, mac),
             look=self._refresher.ask_often,
         )
+
+    def _cluster(self, kubeconfig: Path) -> Kubernetes:
+        from podvnet.agent.kubernetes import Kubernetes  # noqa: PLC0415 - who is in no cluster need not pay for it
+
+        name = self._settings.node_name or socket.gethostname().lower()
+        return Kubernetes(kubeconfig, name, self._grants, self._addresses.heard)
+
+    def _measurer(self, address: tuple[str, int]) -> MetricsServer | None:
+        """Make what serves metrics; when it cannot listen, pods are served all the same."""
+        from podvnet.agent.metrics_server import MetricsServer  # noqa: PLC0415 - as above
+
+        try:
+            return MetricsServer(address, self._metrics, self._server.submit)
+        except OSError as error:
+            _log.error("metrics_not_served", address=f"{address[0]}:{address[1]}", reason=str(error))
+            return None
 
     def _enforcer(self, settings: Settings) -> Enforcement:
         from podvnet.agent.group_source import GroupSource  # noqa: PLC0415 - as above
@@ -393,6 +404,8 @@ class Agent:
         """Let the pool follow its use; ``waiting`` ADDs of CNI want an address."""
         if self._growth:
             self._growth.consider(waiting + (self._docker_front.waiting if self._docker_front else 0))
+        if self._kubernetes:
+            self._observer.look()
 
     def _look_again(self) -> None:
         self._refresher.ask_now()

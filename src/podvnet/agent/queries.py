@@ -4,13 +4,14 @@
 query     stdin                                                  answer
 ========  =====================================================  ======================================================
 status                                                           how the agent stands
+metrics                                                          what it measures: Prometheus' text, no JSON
 asks                                                             what is asked for pods: see ``PodGrants.report``
 ask       ``{"pod": "namespace/name", "ifname": "eth0",          the same for this pod, once it is noted on disk
           "ask": {…}}``
 release   ``{"pod": "namespace/name", "ifname": "eth0"}``        the same for this pod
 ========  =====================================================  ======================================================
 
-Answers are JSON; a refusal is the error object of CNI. Only root may open the socket.
+Other answers are JSON; a refusal is the error object of CNI. Only root may open the socket.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class Queries:
 
     Args:
         report: says how the agent stands, as JSON.
+        metrics: says what it measures.
         grants: None when the agent asks nothing of the resource manager.
     """
 
-    def __init__(self, report: Callable[[], bytes], grants: PodGrants | None) -> None:
+    def __init__(self, report: Callable[[], bytes], metrics: Callable[[], str], grants: PodGrants | None) -> None:
         self._report = report
+        self._metrics = metrics
         self._grants = grants
 
     def answer(self, query: str, stdin: bytes) -> bytes:
@@ -48,8 +51,12 @@ class Queries:
         """
         if query == "status":
             return self._report()
+        if query == "metrics":
+            return self._metrics().encode()
         if query not in {"asks", "ask", "release"}:
-            raise CniError(Code.BAD_ENVIRONMENT, f"{quoted(query)} is no query", "ask status, asks, ask or release")
+            raise CniError(
+                Code.BAD_ENVIRONMENT, f"{quoted(query)} is no query", "ask status, metrics, asks, ask or release"
+            )
         if self._grants is None:
             raise CniError(
                 Code.UNSUPPORTED_FIELD,

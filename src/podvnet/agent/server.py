@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 
 from podvnet.agent.must_wait import MustWaitError
+from podvnet.agent.request_tally import RequestTally
 from podvnet.agent.verbs import Verbs, key_of
 from podvnet.model.attachment import AttachmentKey
 from podvnet.plugin import netavark
@@ -54,6 +55,7 @@ class Connection:
     buffer: RequestBuffer = field(default_factory=RequestBuffer)
     descriptors: list[int] = field(default_factory=list)
     netavark: str = ""
+    since: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
         """Close the connection and what came with it."""
@@ -78,7 +80,8 @@ class Connection:
 class Waiting:
     """An ADD that stepped aside.
 
-    ``answers`` is how often the platform had answered by then; ``asking`` that it waits for no address of the pool.
+    ``answers`` is how often the platform had answered by then; ``asking`` that it waits for no address of the pool;
+    ``brief`` that what comes after it has a time of its own.
     """
 
     connection: Connection
@@ -88,6 +91,7 @@ class Waiting:
     deadline: float
     answers: int
     asking: bool
+    brief: bool
 
 
 class Server:
@@ -120,6 +124,7 @@ class Server:
         self._answers = 0
         self._deleted: dict[AttachmentKey, int] = {}
         self._stopped = False
+        self.tally = RequestTally()
 
     # -- for other threads
 
@@ -137,6 +142,10 @@ class Server:
         self.submit(end)
 
     # -- the loop
+
+    def something_learned(self) -> None:
+        """Something that is no answer of the platform has come: those who wait may try again. For tasks."""
+        self._retry(everyone=True)
 
     def pool_changed(self) -> None:
         """The platform has answered: those who wait may try again. For tasks."""
@@ -276,7 +285,7 @@ class Server:
             _log.info("refused", command=request.command, key=str(key), code=int(error.code), reason=error.msg)
             if adding:
                 self._verbs.abandon(request)
-            self._answer(connection, 1, error.render(request.config.cni_version))
+            self._refuse(connection, request, error)
             return
         except Exception:  # noqa: BLE001 - the runtime is told, the log has the traceback, the agent lives on
             _log.exception("bug", command=request.command, key=str(key))
@@ -285,8 +294,9 @@ class Server:
             bug = CniError(
                 Code.INTERNAL, f"{request.command} of {key} failed by a bug in the agent", "see the agent's log"
             )
-            self._answer(connection, 1, bug.render(request.config.cni_version))
+            self._refuse(connection, request, bug)
             return
+        self._note(connection, request, 0)
         if request.command is Command.DEL:
             self._deleted[key] = connection.arrival
             self._cancel(key, connection.arrival)
@@ -308,17 +318,19 @@ class Server:
     ) -> None:
         now = time.monotonic()
         answered = waiting is not None and waiting.answers < self._answers
-        patience = _LONGEST_WAIT if wait.seconds else _GROWTH_PATIENCE if wait.growing else _PATIENCE
-        deadline = waiting.deadline if waiting else now + patience
+        patience = wait.patience or (_LONGEST_WAIT if wait.seconds else _GROWTH_PATIENCE if wait.growing else _PATIENCE)
+        fresh = waiting is None or (waiting.brief and not wait.patience)
+        deadline = now + patience if waiting is None or fresh else waiting.deadline
         if now >= deadline or (answered and not wait.seconds and not wait.growing):
             self._verbs.abandon(request)
-            self._answer(connection, 1, wait.error.render(request.config.cni_version))
+            self._refuse(connection, request, wait.error)
             return
         if waiting is None and wait.error.code is Code.POOL_EXHAUSTED:
             self._verbs.ask_platform()  # once: its answer is a reason to try again
         retry_at = now + wait.seconds if wait.seconds else deadline
         answers = waiting.answers if waiting else self._answers
-        self._waiting.append(Waiting(connection, request, wait.error, retry_at, deadline, answers, wait.asking))
+        brief = bool(wait.patience)
+        self._waiting.append(Waiting(connection, request, wait.error, retry_at, deadline, answers, wait.asking, brief))
 
     def _retry(self, *, everyone: bool) -> None:
         now = time.monotonic()
@@ -342,7 +354,14 @@ class Server:
         self._waiting = [each for each in self._waiting if each not in overtaken]
         for each in overtaken:
             error = CniError(Code.TRY_AGAIN, f"{key} was deleted while this ADD waited", "ADD again")
-            self._answer(each.connection, 1, error.render(each.request.config.cni_version))
+            self._refuse(each.connection, each.request, error)
+
+    def _refuse(self, connection: Connection, request: Request, error: CniError) -> None:
+        self._note(connection, request, error.code)
+        self._answer(connection, 1, error.render(request.config.cni_version))
+
+    def _note(self, connection: Connection, request: Request, code: int) -> None:
+        self.tally.note(request.command, code, time.monotonic() - connection.since)
 
     def _answer(self, connection: Connection, code: int, output: bytes) -> bool:
         """Send a reply and hang up; tell whether it was taken."""

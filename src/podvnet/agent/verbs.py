@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,17 +27,22 @@ from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import Prospect
 from podvnet.agent.vm_resolver import VmResolver
 from podvnet.agent.wiring import Wiring
+from podvnet.kube.pod_annotations import asking
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.address import Address, derived_mac, disjoint
 from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
+from podvnet.model.pod_ask import PodAsk
 from podvnet.plan.attachment_program import EVERYWHERE, host_mac
 from podvnet.plugin.error import CniError, Code
 from podvnet.plugin.network_config import Environment, Ipv6
 from podvnet.plugin.request import Command, Program, Request
 from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, render
+
+if TYPE_CHECKING:
+    from podvnet.agent.kubernetes import Kubernetes
 
 _log = structlog.get_logger()
 
@@ -66,6 +72,7 @@ class Verbs:
         prospect: tells whether the pool may grow by itself.
         enforcement: filters between pods of this VM, if anything does.
         grants: carries out what is asked for pods, if anything does.
+        kubernetes: knows what pods ask for by annotations, if there is a cluster.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Verbs:
         prospect: Callable[[], Prospect] = Prospect,
         enforcement: Enforcement | None = None,
         grants: PodGrants | None = None,
+        kubernetes: Kubernetes | None = None,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
@@ -96,6 +104,7 @@ class Verbs:
         self._prospect = prospect
         self._enforcement = enforcement
         self._grants = grants
+        self._kubernetes = kubernetes
         self._resolver = VmResolver()
         self._own = namespace.own_identity()
         self._bridged = False
@@ -126,6 +135,8 @@ class Verbs:
         """An ADD has failed for good: nothing that was asked for it is left, or will be."""
         if self._grants:
             self._grants.abandon(key_of(request))
+        if self._kubernetes:
+            self._kubernetes.done(request)
 
     # -- ADD
 
@@ -160,6 +171,9 @@ class Verbs:
         self._ledger.publish(attachment.number, result.to_json())
         if self._grants:
             self._grants.confirm(key)
+        if self._kubernetes:
+            self._kubernetes.done(request)
+            self._kubernetes.tell()
         return answer
 
     def _again(self, row: Row, sandbox: int, request: Request) -> bytes | None:
@@ -267,17 +281,34 @@ class Verbs:
 
     def _wanted(self, request: Request, key: AttachmentKey, node: Node) -> tuple[tuple[Address, ...], Address | None]:
         """The addresses to give a pod, and the one of them that is reserved for it with all that is asked for it."""
+        try:
+            return self._granted(request, key, node)
+        except CniError as error:
+            if self._kubernetes:
+                self._kubernetes.refused(request, error)
+            raise
+
+    def _ask(self, request: Request) -> PodAsk | None:
+        """What is asked for a pod; what the runtime asks for counts more than what annotations do."""
+        if self._kubernetes is None:
+            _refuse_annotations(request)
+            return request.ask
+        annotated = self._kubernetes.asked_by(request)
+        return request.ask if annotated is None else (request.ask or PodAsk()).over(annotated)
+
+    def _granted(self, request: Request, key: AttachmentKey, node: Node) -> tuple[tuple[Address, ...], Address | None]:
         wanted = request.wanted_addresses
+        ask = self._ask(request)
         if self._grants is None:
-            if request.ask is not None:
+            if ask is not None:
                 raise CniError(
                     Code.UNSUPPORTED_FIELD,
-                    f"{', '.join(request.ask.values())} of a pod: this VM's agent asks nothing of the resource manager",
+                    f"{', '.join(ask.values())} of a pod: this VM's agent asks nothing of the resource manager",
                     "run the agent with --pool-source arm, or leave it out",
                 )
             return wanted, None
         fixed = next((each for each in wanted if isinstance(each, IPv4Address)), None)
-        granted = self._grants.admit(request.ask, key, request.pod, node, fixed)
+        granted = self._grants.admit(ask, key, request.pod, node, fixed=fixed, uid=request.pod_uid)
         if granted is None:
             return wanted, None
         return (granted, *(each for each in wanted if each.version == 6)), granted
@@ -419,6 +450,17 @@ class Verbs:
 def key_of(request: Request) -> AttachmentKey:
     """What the request is about."""
     return AttachmentKey(request.config.name, request.container_id, request.ifname)
+
+
+def _refuse_annotations(request: Request) -> None:
+    """Refuse what annotations ask for where nobody knows a cluster that allows it: it was meant."""
+    asked = asking(request.config.runtime_config.annotations)
+    if asked:
+        raise CniError(
+            Code.UNSUPPORTED_FIELD,
+            f"annotation {', '.join(sorted(asked))}: this VM's agent is in no cluster",
+            "run the agent with --kubeconfig, or leave it out",
+        )
 
 
 def _result(attachment: Attachment, request: Request, own: Dns, *, ipam_only: bool = False) -> Result:

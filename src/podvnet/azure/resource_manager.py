@@ -25,7 +25,7 @@ from azure.identity import ManagedIdentityCredential
 from podvnet.azure.error import SourceError, bad_document, quoted
 from podvnet.azure.nic_document import Document, read_mac
 from podvnet.model.address import Mac
-from podvnet.model.resource_id import ResourceId, parse
+from podvnet.model.resource_id import ResourceId, Scope, parse
 
 ENDPOINT = "https://management.azure.com"
 NETWORK_VERSION = "2024-05-01"
@@ -46,6 +46,9 @@ _CODE_REMEDIES = {
     "SubnetIsFull": "free addresses of the subnet, or move the VM to a larger one",
     "PrivateIPAddressCountLimitReached": "run fewer pods on this VM",
 }
+_WRITES_LEFT = frozenset(
+    {"x-ms-ratelimit-remaining-subscription-writes", "x-ms-ratelimit-remaining-subscription-global-writes"}
+)
 _UNDER_WAY = frozenset({"Creating", "Updating", "Deleting", "Accepted"})
 _FAILED = frozenset({"Failed", "Canceled"})
 _PASSING = frozenset({408, 409, 412, 429})
@@ -78,6 +81,10 @@ class Resource:
 class ResourceManager:
     """A client of one endpoint. For one thread.
 
+    Attributes:
+        writes_left: how many writes the resource manager takes before it refuses them, as it last said; None when it
+            has not. Source: Azure document "Resource Manager throttling" (``x-ms-ratelimit-remaining-…-writes``).
+
     Args:
         endpoint: ``https://host[:port]``.
         ca: certificates to trust instead of the well-known authorities'.
@@ -97,6 +104,7 @@ class ResourceManager:
         transport: HttpTransport[Any, Any] | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.writes_left: int | None = None
         self._pause = pause
         self._endpoint = endpoint.rstrip("/")
         if credential is None:
@@ -121,6 +129,30 @@ class ResourceManager:
             SourceError: no answer, or no token; :class:`RefusedError` for a refusal.
         """
         return self._send(HttpRequest("GET", self._url(resource), params={"api-version": version}))
+
+    def read_all(self, scope: Scope, full_type: str, version: str = NETWORK_VERSION) -> list[Resource]:
+        """Read every resource of a type in a resource group, page by page.
+
+        Raises:
+            SourceError: no answer, or no token; :class:`RefusedError` for a refusal.
+        """
+        group = f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}"
+        found = self._pages(f"{self._endpoint}{group}/providers/{full_type}", version)
+        return [Resource(each, str(each.get("etag", ""))) for each in found]
+
+    def read_below(self, resource: ResourceId, collection: str, version: str = NETWORK_VERSION) -> list[Document]:
+        """Read a collection of a resource (``usages``), page by page. Raises as :meth:`read_all`."""
+        return self._pages(f"{self._url(resource)}/{collection}", version)
+
+    def _pages(self, where: str, version: str) -> list[Document]:
+        request = HttpRequest("GET", where, params={"api-version": version})
+        found: list[Document] = []
+        while True:
+            page = _document(f"GET {where}", self._exchange(f"GET {where}", request, {200}))
+            found += page.get("value", [])
+            if not page.get("nextLink"):
+                return found
+            request = HttpRequest("GET", page["nextLink"])
 
     def put(self, resource: ResourceId, document: Document, etag: str, version: str = NETWORK_VERSION) -> Resource:
         """Replace a resource as it was when it had this etag.
@@ -231,6 +263,13 @@ class ResourceManager:
             raise SourceError(
                 f"{what} got no answer: {quoted(str(error.message))}", "is the resource manager reachable?", True
             ) from error
+        left = [
+            int(value)
+            for name, value in response.headers.items()
+            if name.lower() in _WRITES_LEFT and value.isascii() and value.isdigit()
+        ]
+        if left:
+            self.writes_left = min(left)
         if response.status_code not in successes:
             raise refusal(what, response.status_code, response.headers.get("Retry-After"), response.content)
         return response

@@ -102,6 +102,23 @@ _CA = Path("/etc/podvnet/ca.pem")
     envvar="PODVNET_CONFLIST",
     help="Withdraw this conflist while no pod can be attached and none is: containerd before 2.0 takes it for STATUS.",
 )
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    envvar="PODVNET_KUBECONFIG",
+    help="The node's credentials for the Kubernetes API or `in-cluster`: pods ask by annotations, the Node says how its"
+    " addresses stand.",
+)
+@click.option(
+    "--node-name", default="", envvar=["PODVNET_NODE_NAME", "NODE_NAME"], help="The Node's name.  [default: the host's]"
+)
+@click.option(
+    "--metrics",
+    default="",
+    metavar="ADDRESS:PORT",
+    envvar="PODVNET_METRICS",
+    help="Serve Prometheus' text at http://ADDRESS:PORT/metrics.  [default: only on the agent's socket]",
+)
 def agent(
     pool_source: str,
     pool_file: Path,
@@ -123,6 +140,9 @@ def agent(
     conflist: Path | None,
     docker: bool,
     docker_socket: Path,
+    kubeconfig: Path | None,
+    node_name: str,
+    metrics: str,
 ) -> None:
     """Run the agent of this VM in the foreground. `podvnet install` starts one as a service."""
     from podvnet.agent.pool_growth import GrowthSettings
@@ -149,8 +169,21 @@ def agent(
         groups_interval=groups_interval,
         conflist=conflist,
         docker=docker_socket if docker else None,
+        kubeconfig=kubeconfig,
+        node_name=node_name,
+        metrics=_listening(metrics),
     )
     try:
         run(settings)
     except AlreadyRunningError as error:
         raise FailureError(str(error), "`podvnet doctor` shows how it does") from None
+
+
+def _listening(text: str) -> tuple[str, int] | None:
+    """Where metrics are served: ``address:port``, an IPv6 address in brackets."""
+    if not text:
+        return None
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdigit() or int(port) > 65535:
+        raise FailureError(f"--metrics {text!r} is not of the form ADDRESS:PORT", "for example 127.0.0.1:9464")
+    return address.strip("[]"), int(port)

@@ -25,12 +25,36 @@ def ask() -> dict[str, Any]:
     Raises:
         OSError: it does not answer.
     """
+    found: dict[str, Any] = json.loads(_answer("status"))
+    return found
+
+
+def show_metrics() -> None:
+    """Print what the agent measures.
+
+    Raises:
+        FailureError: it does not answer.
+    """
+    try:
+        click.echo(_answer("metrics").decode(), nl=False)
+    except OSError as error:
+        raise _silent(error, as_json=False) from None
+
+
+def _answer(query: str) -> bytes:
     from podvnet.agent.server import QUERY
     from podvnet.plugin.frame import call
 
-    _, answer = call(str(SOCKET), {QUERY: "status"}, b"", timeout=_TIMEOUT)
-    found: dict[str, Any] = json.loads(answer)
-    return found
+    _, answer = call(str(SOCKET), {QUERY: query}, b"", timeout=_TIMEOUT)
+    return answer
+
+
+def _silent(error: OSError, *, as_json: bool) -> FailureError:
+    return FailureError(
+        f"the agent does not answer at {SOCKET}: {error}",
+        "systemctl start podvnet-agent, or `podvnet install`",
+        as_json=as_json,
+    )
 
 
 def show(*, as_json: bool) -> None:
@@ -42,11 +66,7 @@ def show(*, as_json: bool) -> None:
     try:
         found = ask()
     except OSError as error:
-        raise FailureError(
-            f"the agent does not answer at {SOCKET}: {error}",
-            "systemctl start podvnet-agent, or `podvnet install`",
-            as_json=as_json,
-        ) from None
+        raise _silent(error, as_json=as_json) from None
     if as_json:
         print_json(found)
         return
@@ -59,6 +79,7 @@ def show(*, as_json: bool) -> None:
         click.echo(f"IPv6 {six['total']} addresses: {six['held']} held, {six['resting']} resting, {six['free']} free")
     _show_growth(found.get("growth"))
     _show_groups(found.get("groups"))
+    _show_kubernetes(found.get("kubernetes"))
     print_table(
         "Attachments",
         ["network", "container", "interface", "state", "mode", "addresses", "link", "pod"],
@@ -102,6 +123,14 @@ def _show_groups(groups: dict[str, Any] | None) -> None:
         click.echo(f"between pods of this VM {what}, as of {groups['age']:.0f} s ago")
     if groups["obstacle"]:
         click.echo(f"groups are not followed: {groups['obstacle']}\n  → {groups['remedy']}")
+
+
+def _show_kubernetes(cluster: dict[str, Any] | None) -> None:
+    if cluster is None:
+        return
+    click.echo(f"node {cluster['node']} of a Kubernetes cluster; {cluster['pods']} pods are bound to it")
+    if cluster["obstacle"]:
+        click.echo(f"the cluster is not followed: {cluster['obstacle']}\n  → {cluster['remedy']}")
 
 
 def _show_growth(growth: dict[str, Any] | None) -> None:

@@ -44,7 +44,8 @@ def running() -> bool:
         probe.connect()
     except OSError:
         return False
-    probe.close()
+    finally:
+        probe.close()
     return True
 
 

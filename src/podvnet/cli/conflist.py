@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from podvnet.plugin.runtime_config import POD_ANNOTATIONS
 from podvnet.plugin.version import NEWEST
 
 NAME = "10-azure.conflist"
@@ -22,10 +23,21 @@ _UNDERSTOOD = "1.0.0"
 
 
 def conflist(
-    mode: str, name: str, prefixes: tuple[str, ...], exceptions: tuple[str, ...], bin_dir: Path
+    mode: str,
+    name: str,
+    prefixes: tuple[str, ...],
+    exceptions: tuple[str, ...],
+    bin_dir: Path,
+    *,
+    annotations: bool = False,
 ) -> dict[str, Any]:
-    """The document: our plug-in, and behind it those of the reference ones that are in ``bin_dir``."""
+    """The document: our plug-in, and behind it those of the reference ones that are in ``bin_dir``.
+
+    With ``annotations`` the runtime hands a pod's over, so that of one without any nobody needs to be asked.
+    """
     plugin: dict[str, Any] = {"type": "azure-vnet", "mode": mode, "ipam": {"type": "azure-vnet-ipam"}}
+    if annotations:
+        plugin["capabilities"] = {POD_ANNOTATIONS: True}
     if prefixes:
         plugin["vnetCidrs"] = list(prefixes)
     if exceptions:

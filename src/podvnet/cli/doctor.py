@@ -5,27 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from podvnet.cli import agent_status, client
+from podvnet.cli.doctor_kubernetes import looks as kubernetes_looks
 from podvnet.cli.fabric import json_option
+from podvnet.cli.finding import BAD, NOTE, OK, Finding
 from podvnet.cli.output import FailureError, print_json
-
-_OK, _NOTE, _BAD = "ok", "note", "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: how it is, and what to do when it is not well."""
-
-    subject: str
-    state: str
-    found: str
-    remedy: str = ""
 
 
 @click.command()
@@ -44,7 +34,7 @@ def doctor(repair: bool, as_json: bool) -> None:
             click.echo(f"{click.style(each.state.ljust(4), fg=colour)}  {each.subject}: {each.found}")
             if each.remedy:
                 click.echo(f"      → {each.remedy}")
-    bad = [each for each in findings if each.state == _BAD]
+    bad = [each for each in findings if each.state == BAD]
     if bad and not as_json:
         raise FailureError(f"{len(bad)} things are wrong", "the arrows above say what to do")
     if bad:
@@ -64,9 +54,9 @@ def _namespaces() -> Iterator[Finding]:
     obstacle = "" if sandbox.inside() else sandbox.obstacle()
     who = "root" if os.geteuid() == 0 else "an ordinary user, in a user namespace"
     if obstacle:
-        yield Finding("namespaces", _BAD, obstacle, "without them no network can be made on this machine")
+        yield Finding("namespaces", BAD, obstacle, "without them no network can be made on this machine")
     else:
-        yield Finding("namespaces", _OK, f"can be made, as {who}")
+        yield Finding("namespaces", OK, f"can be made, as {who}")
 
 
 def _nftables() -> Iterator[Finding]:
@@ -74,29 +64,29 @@ def _nftables() -> Iterator[Finding]:
 
     reason = ruleset.available()
     if reason:
-        yield Finding("nftables", _BAD, reason, "apt-get install nftables")
+        yield Finding("nftables", BAD, reason, "apt-get install nftables")
     else:
-        yield Finding("nftables", _OK, "libnftables is there")
+        yield Finding("nftables", OK, "libnftables is there")
 
 
 def _programs() -> Iterator[Finding]:
     for name, package in (("unshare", "util-linux"), ("nsenter", "util-linux")):
         where = shutil.which(name)
         if where:
-            yield Finding(name, _OK, where)
+            yield Finding(name, OK, where)
         else:
-            yield Finding(name, _BAD, "not found", f"apt-get install {package}")
+            yield Finding(name, BAD, "not found", f"apt-get install {package}")
 
 
 def _shim() -> Iterator[Finding]:
     from podvnet.plugin.shim import compiled_path
 
     if compiled_path().exists():
-        yield Finding("shim", _OK, f"compiled, {compiled_path().stat().st_size // 1024} KiB")
+        yield Finding("shim", OK, f"compiled, {compiled_path().stat().st_size // 1024} KiB")
     else:
         yield Finding(
             "shim",
-            _NOTE,
+            NOTE,
             "not compiled: the Python twin is used, 20 times slower to start",
             "install gcc and musl-tools, then python hatch_build.py",
         )
@@ -104,17 +94,17 @@ def _shim() -> Iterator[Finding]:
 
 def _fabric() -> Iterator[Finding]:
     if client.running():
-        yield Finding("fabric", _OK, f"answers at {client.RUN / 'fabric.sock'}")
+        yield Finding("fabric", OK, f"answers at {client.RUN / 'fabric.sock'}")
         yield _agreement()
     elif (client.state_directory() / "fabric.db").exists():
         yield Finding(
             "fabric",
-            _NOTE,
+            NOTE,
             "its process is not running; the network goes on without it",
             "`podvnet up FILE` or `podvnet fabric`",
         )
     else:
-        yield Finding("fabric", _OK, "none on this machine")
+        yield Finding("fabric", OK, "none on this machine")
 
 
 def _agreement() -> Finding:
@@ -122,34 +112,34 @@ def _agreement() -> Finding:
     found = client.ask("GET", "/agreement")
     steps = found["steps"]
     if not steps:
-        return Finding("kernel", _OK, f"holds what the {found['resources']} resources of the store say")
+        return Finding("kernel", OK, f"holds what the {found['resources']} resources of the store say")
     words = "; ".join(steps[:3]) + (" …" if len(steps) > 3 else "")
     remedy = "stop the fabric's process and run `podvnet fabric --background`: it mends at its start"
-    return Finding("kernel", _BAD, f"differs from the store by {len(steps)} steps: {words}", remedy)
+    return Finding("kernel", BAD, f"differs from the store by {len(steps)} steps: {words}", remedy)
 
 
 def _agent() -> Iterator[Finding]:
     installed = Path("/opt/cni/bin/azure-vnet").exists()
     if not installed and not agent_status.present():
-        yield Finding("plug-in", _OK, "not installed on this machine")
+        yield Finding("plug-in", OK, "not installed on this machine")
         return
     try:
         found = agent_status.ask()
     except OSError as error:
-        yield Finding("agent", _BAD, f"does not answer: {error}", "systemctl start podvnet-agent, or `podvnet install`")
+        yield Finding("agent", BAD, f"does not answer: {error}", "systemctl start podvnet-agent, or `podvnet install`")
         return
     if not found["ready"]:
-        yield Finding("agent", _BAD, found["reason"], found["remedy"])
+        yield Finding("agent", BAD, found["reason"], found["remedy"])
         return
     nic = found["nic"]
-    yield Finding("agent", _OK, f"serves NIC {nic['name']} ({', '.join(nic['primary'])})")
+    yield Finding("agent", OK, f"serves NIC {nic['name']} ({', '.join(nic['primary'])})")
     yield from _pool(found)
     half_done = [each for each in found["attachments"] if each["state"] != "attached"]
     if half_done:
-        yield Finding("attachments", _NOTE, f"{len(half_done)} are half-done", "podvnet doctor --repair")
+        yield Finding("attachments", NOTE, f"{len(half_done)} are half-done", "podvnet doctor --repair")
     dropped = {name: count for name, count in found["dropped"].items() if count}
     for name, count in dropped.items():
-        yield Finding(name, _NOTE, f"{count} packets of pods were dropped", _REASONS.get(name, ""))
+        yield Finding(name, NOTE, f"{count} packets of pods were dropped", _REASONS.get(name, ""))
 
 
 def _pool(found: dict[str, Any]) -> Iterator[Finding]:
@@ -158,20 +148,20 @@ def _pool(found: dict[str, Any]) -> Iterator[Finding]:
     growth = found["growth"]
     if growth is not None:
         if growth["obstacle"]:
-            yield Finding("pool", _BAD, f"{words}; it cannot grow: {growth['obstacle']}", growth["remedy"])
+            yield Finding("pool", BAD, f"{words}; it cannot grow: {growth['obstacle']}", growth["remedy"])
         else:
-            yield Finding("pool", _OK, f"{words}; it grows up to {growth['ceiling']}")
+            yield Finding("pool", OK, f"{words}; it grows up to {growth['ceiling']}")
     elif pool["held"] == pool["total"]:
-        yield Finding("pool", _BAD, words, "add ip-configurations to the NIC, or run fewer pods")
+        yield Finding("pool", BAD, words, "add ip-configurations to the NIC, or run fewer pods")
     elif pool["held"] >= pool["total"] * 0.9:
-        yield Finding("pool", _NOTE, words + ": nearly exhausted", "add ip-configurations to the NIC")
+        yield Finding("pool", NOTE, words + ": nearly exhausted", "add ip-configurations to the NIC")
     else:
-        yield Finding("pool", _OK, words)
+        yield Finding("pool", OK, words)
     for each in found["attachments"]:
         if each["lost"]:
             whose = each["pod"] or each["container"][:12]
             words = f"{', '.join(each['lost'])} of {whose}: the NIC has it no more, the platform delivers nothing to it"
-            yield Finding("address", _BAD, words, "put it back on the NIC, or delete the pod")
+            yield Finding("address", BAD, words, "put it back on the NIC, or delete the pod")
 
 
 _REASONS = {
@@ -186,21 +176,21 @@ def _forwarding() -> Iterator[Finding]:
         return
     value = Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip()
     if value == "1":
-        yield Finding("ip_forward", _OK, "on")
+        yield Finding("ip_forward", OK, "on")
     else:
         yield Finding(
-            "ip_forward", _BAD, "off: pods reach nobody", "sysctl -w net.ipv4.ip_forward=1, and see who turns it off"
+            "ip_forward", BAD, "off: pods reach nobody", "sysctl -w net.ipv4.ip_forward=1, and see who turns it off"
         )
     yield from _forwarding6()
     conflists = sorted(Path("/etc/cni/net.d").glob("*.conflist")) if Path("/etc/cni/net.d").is_dir() else []
     if not conflists:
-        yield Finding("conflist", _BAD, "none in /etc/cni/net.d: no runtime uses the plug-in", "`podvnet install`")
+        yield Finding("conflist", BAD, "none in /etc/cni/net.d: no runtime uses the plug-in", "`podvnet install`")
     elif conflists[0].name != "10-azure.conflist":
         yield Finding(
-            "conflist", _NOTE, f"{conflists[0].name} sorts first, runtimes use that one", "rename or remove it"
+            "conflist", NOTE, f"{conflists[0].name} sorts first, runtimes use that one", "rename or remove it"
         )
     else:
-        yield Finding("conflist", _OK, str(conflists[0]))
+        yield Finding("conflist", OK, str(conflists[0]))
 
 
 def _forwarding6() -> Iterator[Finding]:
@@ -213,10 +203,10 @@ def _forwarding6() -> Iterator[Finding]:
         return
     name = "ipv6 forwarding"
     if Path("/proc/sys/net/ipv6/conf/all/forwarding").read_text(encoding="ascii").strip() == "1":
-        yield Finding(name, _OK, "on")
+        yield Finding(name, OK, "on")
     else:
         remedy = "sysctl -w net.ipv6.conf.all.forwarding=1, and see who turns it off"
-        yield Finding(name, _BAD, "off: pods reach nobody by IPv6", remedy)
+        yield Finding(name, BAD, "off: pods reach nobody by IPv6", remedy)
 
 
 _LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
@@ -227,4 +217,5 @@ _LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _fabric,
     _agent,
     _forwarding,
+    kubernetes_looks,
 )

@@ -149,11 +149,15 @@ def down(as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--metrics", is_flag=True, help="On a VM: what the agent measures, as Prometheus' text.")
 @json_option
-def status(as_json: bool) -> None:
+def status(metrics: bool, as_json: bool) -> None:
     """Show what is there and whether it is healthy: the fabric, or on a VM the plug-in's agent."""
     from podvnet.cli import agent_status
 
+    if metrics:
+        agent_status.show_metrics()
+        return
     if agent_status.present() and not client.running():
         agent_status.show(as_json=as_json)
         return

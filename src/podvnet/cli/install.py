@@ -12,7 +12,6 @@ import ipaddress
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +22,12 @@ import click
 
 from podvnet.agent.conflist_gate import withdrawn
 from podvnet.cli import conflist as conflists
+from podvnet.cli import in_host, kernel_settings
 from podvnet.cli.fabric import json_option
+from podvnet.cli.in_host import PROGRAMS, copy, copy_programs, write
 from podvnet.cli.output import FailureError, print_json
 from podvnet.plugin.shim import best_shim, compiled_path
 
-PROGRAMS = ("azure-vnet", "azure-vnet-ipam")
 NETAVARK = Path("/usr/local/libexec/netavark/azure-vnet")
 """Where podman looks first for network drivers of netavark."""
 UNIT = Path("/etc/systemd/system/podvnet-agent.service")
@@ -61,11 +61,27 @@ WantedBy=multi-user.target
 
 @click.command()
 @click.option(
-    "--mode", type=click.Choice(["transparent", "bridge", "tunnel"]), default="transparent", show_default=True
+    "--mode",
+    type=click.Choice(["transparent", "bridge", "tunnel"]),
+    default="transparent",
+    show_default=True,
+    envvar="PODVNET_MODE",
 )
-@click.option("--name", default="azure", show_default=True, help="The name of the network.")
-@click.option("--vnet-prefix", multiple=True, help="A prefix of the virtual network; default: every private range.")
-@click.option("--non-masquerade", multiple=True, help="A destination that sees pods' own addresses.")
+@click.option(
+    "--name", default="azure", show_default=True, envvar="PODVNET_NETWORK_NAME", help="The name of the network."
+)
+@click.option(
+    "--vnet-prefix",
+    multiple=True,
+    envvar="PODVNET_VNET_PREFIXES",
+    help="A prefix of the virtual network; default: every private range.",
+)
+@click.option(
+    "--non-masquerade",
+    multiple=True,
+    envvar="PODVNET_NON_MASQUERADE",
+    help="A destination that sees pods' own addresses.",
+)
 @click.option("--bin-dir", type=click.Path(path_type=Path), default=Path("/opt/cni/bin"), show_default=True)
 @click.option("--conf-dir", type=click.Path(path_type=Path), default=Path("/etc/cni/net.d"), show_default=True)
 @click.option(
@@ -75,7 +91,14 @@ WantedBy=multi-user.target
 )
 @click.option("--netavark", is_flag=True, help="Serve podman's netavark as well: its network driver azure-vnet.")
 @click.option("--docker", is_flag=True, help="Serve Docker as well: its network and IPAM driver azure-vnet.")
+@click.option("--kubernetes", is_flag=True, help="Set, now and at every boot, what Services of Kubernetes need.")
 @click.option("--no-agent", is_flag=True, help="Do not start the agent; it is run some other way.")
+@click.option(
+    "--into-host",
+    is_flag=True,
+    help="For a container before the agent's: into folders of the host, without starting the agent, which puts the"
+    " conflist in its place.",
+)
 @click.option("--unattended", is_flag=True, help="Keep a conflist that is there (what a VM runs at boot).")
 @json_option
 def install(
@@ -88,7 +111,9 @@ def install(
     plugins_from: Path | None,
     netavark: bool,
     docker: bool,
+    kubernetes: bool,
     no_agent: bool,
+    into_host: bool,
     unattended: bool,
     as_json: bool,
 ) -> None:
@@ -108,47 +133,68 @@ def install(
             raise FailureError(f"{text!r} is not a prefix: {problem}", as_json=as_json) from None
     target = conf_dir / conflists.NAME
     aside = withdrawn(target)
-    done = [f"{program} in {bin_dir}" for program in PROGRAMS]
-    bin_dir.mkdir(parents=True, exist_ok=True)
-    for program in PROGRAMS:
-        _copy(best_shim(), bin_dir / program)
+    done = copy_programs(bin_dir)
+    if into_host:
+        done += _copy_reference(plugins_from, bin_dir, as_json=as_json) if plugins_from else []
+        done += _set_kernel(mode, now=False, persist=kubernetes, as_json=as_json)
+        document = conflists.conflist(mode, name, vnet_prefix, non_masquerade, bin_dir, annotations=True)
+        done.append(f"{in_host.offer(target, document)}: network {name!r}, mode {mode}")
+        _say(done, as_json=as_json)
+        return
     if plugins_from:
         done += _link_reference(plugins_from, bin_dir, as_json=as_json)
     if netavark:
         NETAVARK.parent.mkdir(parents=True, exist_ok=True)
-        _copy(best_shim(), NETAVARK)
+        copy(best_shim(), NETAVARK)
         done.append(f"netavark's driver azure-vnet in {NETAVARK.parent}")
     if docker:
         done.append(_serve_docker())
+    if kubernetes:
+        done += _set_kernel(mode, now=True, persist=True, as_json=as_json)
     if not no_agent:
         done.append(_start_agent(target, as_json=as_json))
     conf_dir.mkdir(parents=True, exist_ok=True)
     # The agent may be moving it just now; wherever it is, it was there before or is there after.
     if not (unattended and any(each.exists() for each in (aside, target, aside))):
-        conflist = conflists.conflist(mode, name, vnet_prefix, non_masquerade, bin_dir)
-        _write(target, json.dumps(conflist, indent=2) + "\n")
+        conflist = conflists.conflist(mode, name, vnet_prefix, non_masquerade, bin_dir, annotations=kubernetes)
+        write(target, json.dumps(conflist, indent=2) + "\n")
         aside.unlink(missing_ok=True)
         done.append(f"{target}: network {name!r}, mode {mode}")
-    if as_json:
-        print_json({"installed": done, "shim": "compiled" if compiled_path().exists() else "python"})
-        return
-    for each in done:
-        click.echo(f"installed {each}")
-    if not compiled_path().exists():
-        click.echo("note: no C compiler was there when podvnet was built, so the slower Python shim is used", err=True)
+    _say(done, as_json=as_json)
 
 
 @click.command()
 @click.option("--bin-dir", type=click.Path(path_type=Path), default=Path("/opt/cni/bin"), show_default=True)
 @click.option("--conf-dir", type=click.Path(path_type=Path), default=Path("/etc/cni/net.d"), show_default=True)
 @click.option("--force", is_flag=True, help="Even if pods are attached; they lose their network.")
+@click.option(
+    "--from-host",
+    is_flag=True,
+    help="For a container when the agent's is gone, which is waited for: from folders of the host, pods or no pods.",
+)
+@click.option("--await-nodes", metavar="DAEMONSET", help="In a pod: wait until it is ready on every node; no more.")
+@click.option("--namespace", default="kube-system", show_default=True, help="await-nodes: the DaemonSet's.")
 @json_option
-def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None:
+def uninstall(
+    bin_dir: Path,
+    conf_dir: Path,
+    force: bool,
+    from_host: bool,
+    await_nodes: str | None,
+    namespace: str,
+    as_json: bool,
+) -> None:
     """Take the plug-in off this VM: the conflist first, then the agent, its rules, the executables."""
     from podvnet.agent.removal import NotEmptyError, remove_traces
 
+    if await_nodes:
+        _await_nodes(await_nodes, namespace, as_json=as_json)
+        return
     _check_root(as_json=as_json)
     target = conf_dir / conflists.NAME
+    if from_host:
+        _remove_from_host(target, bin_dir, as_json=as_json)
+        return
     target.unlink(missing_ok=True)
     _stop_agent()
     withdrawn(target).unlink(missing_ok=True)
@@ -164,14 +210,72 @@ def uninstall(bin_dir: Path, conf_dir: Path, force: bool, as_json: bool) -> None
         (bin_dir / program).unlink(missing_ok=True)
     conflists.unlink_reference(bin_dir)
     NETAVARK.unlink(missing_ok=True)
+    removed += kernel_settings.forget()
     if _forget_docker():
         removed.append(f"Docker's driver azure-vnet, from {ENVIRONMENT}")
+    _say_removed(removed, as_json=as_json)
+
+
+def _say(done: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"installed": done, "shim": "compiled" if compiled_path().exists() else "python"})
+        return
+    for each in done:
+        click.echo(f"installed {each}")
+    if not compiled_path().exists():
+        click.echo("note: no C compiler was there when podvnet was built, so the slower Python shim is used", err=True)
+
+
+def _say_removed(removed: list[str], *, as_json: bool) -> None:
     if as_json:
         print_json({"removed": removed})
         return
     for each in removed:
         click.echo(f"removed {each}")
     click.echo("uninstalled")
+
+
+def _remove_from_host(target: Path, bin_dir: Path, *, as_json: bool) -> None:
+    """Remove what containers put into a host, once the agent in one is gone."""
+    from podvnet.agent.removal import remove_traces
+
+    in_host.withdraw(target)
+    try:
+        in_host.wait_for_agent(RUN)
+    except in_host.AgentStaysError as error:
+        remedy = "delete the agent's DaemonSet; one that systemd runs goes with `podvnet uninstall` on the node"
+        raise FailureError(str(error), remedy, as_json=as_json) from None
+    in_host.withdraw(target)  # an agent that ends moves it
+    removed = remove_traces(RUN, STATE, force=True)
+    removed += [*in_host.take_programs(bin_dir, STATE), *kernel_settings.forget()]
+    _say_removed(removed, as_json=as_json)
+
+
+def _await_nodes(name: str, namespace: str, *, as_json: bool) -> None:
+    from podvnet.azure.error import SourceError
+
+    try:
+        ready = in_host.await_nodes(name, namespace)
+    except SourceError as error:
+        raise FailureError(error.message, error.remedy, as_json=as_json) from None
+    except TimeoutError as error:
+        remedy = f"kubectl -n {namespace} describe pods: what do they wait for?"
+        raise FailureError(str(error), remedy, as_json=as_json) from None
+    _say_removed([f"podvnet from {ready} nodes"], as_json=as_json)
+
+
+def _set_kernel(mode: str, *, now: bool, persist: bool, as_json: bool) -> list[str]:
+    try:
+        return kernel_settings.ensure(bridged=mode != "transparent", now=now, persist=persist)
+    except kernel_settings.NotSetError as error:
+        raise FailureError(str(error), error.remedy, as_json=as_json) from None
+
+
+def _copy_reference(source: Path, bin_dir: Path, *, as_json: bool) -> list[str]:
+    try:
+        return in_host.copy_reference(source, bin_dir, STATE)
+    except FileNotFoundError as error:
+        raise FailureError(f"{error.filename} is not there", "is the image whole?", as_json=as_json) from None
 
 
 def _check_root(*, as_json: bool) -> None:
@@ -187,20 +291,6 @@ def _link_reference(source: Path, bin_dir: Path, *, as_json: bool) -> list[str]:
         raise FailureError(f"{error.filename} is not there", remedy, as_json=as_json) from None
 
 
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}")
-    shutil.copyfile(source, temporary)
-    temporary.chmod(0o755)
-    temporary.rename(target)
-
-
-def _write(target: Path, text: str) -> None:
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(0o644)
-    temporary.rename(target)
-
-
 def _environment() -> dict[str, str]:
     """What the file of options says. systemd reads it by itself."""
     lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines() if ENVIRONMENT.exists() else []
@@ -212,7 +302,7 @@ def _serve_docker() -> str:
     if _environment().get("PODVNET_DOCKER") != "1":
         ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
         text = ENVIRONMENT.read_text(encoding="utf-8") if ENVIRONMENT.exists() else ""
-        _write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}PODVNET_DOCKER=1\n")
+        write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}PODVNET_DOCKER=1\n")
     return f"Docker's driver azure-vnet, by {ENVIRONMENT}"
 
 
@@ -224,7 +314,7 @@ def _forget_docker() -> bool:
     lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = "".join(line for line in lines if line.partition("=")[0].strip() != "PODVNET_DOCKER")
     if kept.strip():
-        _write(ENVIRONMENT, kept)
+        write(ENVIRONMENT, kept)
     else:
         ENVIRONMENT.unlink()
     return True
@@ -232,7 +322,7 @@ def _forget_docker() -> bool:
 
 def _start_agent(conflist: Path, *, as_json: bool) -> str:
     if Path("/run/systemd/system").is_dir():
-        _write(UNIT, _UNIT_TEXT.format(python=sys.executable, environment=ENVIRONMENT, conflist=conflist))
+        write(UNIT, _UNIT_TEXT.format(python=sys.executable, environment=ENVIRONMENT, conflist=conflist))
         subprocess.run(["systemctl", "daemon-reload"], check=True)
         # One that runs is started anew: its options, or we, may be others by now.
         for action in ("enable", "restart"):

@@ -21,9 +21,9 @@ _PORTS = range(1, 65536)
 def trace(source: str, destination: str, proto: str | None, as_json: bool) -> None:
     """Say what becomes of the first packet from SRC to DST, and why.
 
-    SRC and DST are names of VMs or NICs, or addresses; SRC may be NAME@ADDRESS. A public address as SRC is a host of
-    the internet. No packet is sent: the answer comes from the resources. It exits with 0 also when the packet is
-    dropped.
+    SRC and DST are names of VMs or NICs, addresses, or hosts on premises (SITE/HOST); SRC may be NAME@ADDRESS. A public
+    address as SRC is a host of the internet, unless a site on premises has it. No packet is sent: the answer comes from
+    the resources. It exits with 0 also when the packet is dropped.
 
     \b
     Examples:
@@ -31,6 +31,7 @@ def trace(source: str, destination: str, proto: str | None, as_json: bool) -> No
       podvnet trace 10.1.1.5 198.51.100.10:53 --proto udp
       podvnet trace vm1 '[fd00::4]:80'
       podvnet trace 198.51.100.10 203.0.113.5:443
+      podvnet trace vm1 office/printer:631
     """  # noqa: D301
     to, port = _split(destination)
     protocol = proto or ("tcp" if port else "icmp")

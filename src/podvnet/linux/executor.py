@@ -244,9 +244,13 @@ def _batch_of(step: Step) -> tuple[str, str, bool]:
     return step.namespace, channel, step.add or channel == "security"
 
 
+_SYSCTLS = Path(os.environ.get("PODVNET_SYSCTLS", "/proc/sys/net"))
+"""Where settings are written. A container sees /proc/sys read-only; it can be given the same tree at another place."""
+
+
 def write_sysctl(item: Sysctl) -> None:
     """Write a setting of the calling thread's namespace; one that this kernel does not have is skipped."""
-    target = Path("/proc/sys/net") / item.path
+    target = _SYSCTLS / item.path
     if target.exists() and target.read_text().strip() != item.value:
         try:
             target.write_text(item.value)

@@ -75,7 +75,8 @@ class Observation:
         surplus: list[KernelObject] = [
             VethPair(link.name, link.index, link.mac, "", "", 0, link.mac)
             for link in self._links.values()
-            if link.index not in indexes
+            # A tun device is a process's own and goes with it.
+            if link.index not in indexes and link.kind != "tun"
         ]
         surplus += (route for route in self._routes if route not in wanted and route.index in indexes)
         surplus += (entry for entry in self._neighbours if entry not in wanted and entry.index in indexes)

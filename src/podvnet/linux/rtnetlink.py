@@ -44,7 +44,9 @@ PROTOCOL = 112
 UNICAST, LOCAL, THROW = 1, 2, 9
 ONLINK = 4
 RULE_PRIORITY, RULE_MARK, RULE_MASK, RULE_PROTOCOL = 6, 10, 16, 21
-TABLE_ATTRIBUTE = 15
+PRIORITY_ATTRIBUTE, TABLE_ATTRIBUTE = 6, 15
+DEFAULT_METRIC6 = 1024
+"""What the kernel gives routes of IPv6 that come without a metric."""
 _PRIORITY = 1000
 _TO_TABLE = 1
 _ALL_BITS = 0xFFFFFFFF
@@ -239,6 +241,8 @@ def _route(kind: int, flags: int, route: Route) -> Message:
         body += u32(4, route.index)
     if route.via:
         body += attribute(5, route.via.packed)
+    if route.metric:
+        body += u32(PRIORITY_ATTRIBUTE, route.metric)
     doing = f"{'add' if kind == NEWROUTE else 'delete'} route {destination} on link {route.index}"
     return Message(kind, flags, body, doing)
 
@@ -289,6 +293,16 @@ def add_bridge(name: str, index: int, mac: str, mtu: int) -> list[Message]:
 def enslave(port: int, bridge: int) -> Message:
     """Make a link a port of a bridge (0 takes it out)."""
     return Message(SETLINK, 0, link_body(port, u32(IFLA_MASTER, bridge)), f"put link {port} into bridge {bridge}")
+
+
+def let_back(port: int) -> Message:
+    """Let a port of a bridge give out what came in by it.
+
+    With ``br_netfilter`` a frame whose destination is translated is bridged on to its new one, and that can be where it
+    came from: a node port whose endpoint is on another VM. Linux: net/bridge/br_netfilter_hooks.c, "bridged DNAT".
+    """
+    mode = nested(IFLA_PROTINFO, attribute(_PORT_HAIRPIN, b"\1"))
+    return Message(SETLINK, 0, link_body(port, mode, family=AF_BRIDGE), f"let port {port} give back")
 
 
 def synchronise(index: int) -> Message:

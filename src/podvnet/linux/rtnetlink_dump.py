@@ -88,7 +88,12 @@ def routes(netlink: NetlinkSocket, *, ours_only: bool = True) -> Iterator[Route]
         zero = bytes(4 if family == socket.AF_INET else 16)
         destination = ip_network(f"{ip_address(got.get(1, zero))}/{length}")
         via = ip_address(got[5]) if 5 in got else None
-        yield Route(destination, LOOPBACK if throw else _number(got[4]), via, table, throw, kind == rt.LOCAL)
+        metric = _number(got.get(rt.PRIORITY_ATTRIBUTE))
+        if family == socket.AF_INET6 and metric == rt.DEFAULT_METRIC6:
+            metric = 0
+        yield Route(
+            destination, LOOPBACK if throw else _number(got[4]), via, table, throw, kind == rt.LOCAL, metric=metric
+        )
 
 
 def rules(netlink: NetlinkSocket) -> Iterator[RoutingRule]:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import Final
 
-from podvnet.model.pod_ask import BACKEND_POOL, GROUP, NAT_RULE, NEW, PUBLIC_ADDRESS, PodAsk, resolve
+from podvnet.model.pod_ask import BACKEND_POOL, GROUP, NAT_RULE, NEW, PUBLIC_ADDRESS, Egress, PodAsk, resolve
 from podvnet.model.resource_id import Scope
 from podvnet.plugin.document import Document
 from podvnet.plugin.error import CniError, Code, quoted
@@ -26,6 +26,7 @@ ARGS: Final = MappingProxyType(
         "AZURE_ADDRESS": "address",
         "AZURE_STICKY": "sticky",
         "AZURE_KEEP_FOR": "keepFor",
+        "AZURE_EGRESS": "egress",
     }
 )
 _LISTS: Final = frozenset({"groups", "backendPools", "inboundNatRules"})
@@ -49,6 +50,7 @@ def parse_ask(source: Document) -> PodAsk | None:
         address=_address(source),
         sticky=source.flag("sticky"),
         keep_for=source.integer("keepFor", 0, _LONGEST_KEEPING),
+        egress=_egress(source),
     )
     for key in source.unread():
         source.reject_value(key, f"is nothing that can be asked for; what can: {', '.join(ARGS.values())}")
@@ -101,6 +103,14 @@ def _public(source: Document) -> str | None:
     if text == NEW:
         source.reject_value("publicAddress", "must be true for a new one, or an id or a name")
     return text if text and _is_resource(source, "publicAddress", text, PUBLIC_ADDRESS) else None
+
+
+def _egress(source: Document) -> Egress | None:
+    text = source.text("egress")
+    if text and text not in set(Egress):
+        source.reject_value("egress", f"must be one of {', '.join(Egress)}, but {quoted(text)} was given")
+        return None
+    return Egress(text) if text else None
 
 
 def _address(source: Document) -> IPv4Address | None:

@@ -18,10 +18,21 @@ from podvnet.fabric.engine import Fabric
 from podvnet.fabric.machine import Machine
 from podvnet.linux import namespace
 from podvnet.linux.executor import Executor
-from podvnet.model.intent import NetworkInterface
-from podvnet.model.kernel import InterfaceAddress, KernelObject, Ruleset, Step, Sysctl, host_prefix
+from podvnet.model.intent import Intent, NetworkInterface
+from podvnet.model.kernel import (
+    InterfaceAddress,
+    KernelObject,
+    NetworkNamespace,
+    Ruleset,
+    Step,
+    Sysctl,
+    host_prefix,
+)
 from podvnet.plan import names
+from podvnet.plan.change import difference
+from podvnet.plan.parts import compile_fabric
 from podvnet.testing.crossing import Crossing
+from podvnet.testing.gateway_stand_in import compile_stand_in, with_gateways
 from podvnet.testing.passage import Account, Outcome
 from podvnet.testing.scenario import Scenario
 from podvnet.testing.wire import Wire
@@ -73,6 +84,7 @@ class Arena:
         self._fabric.recover()
         self._executor = Executor()
         self._number = 0
+        self._gateways: tuple[Step, ...] = ()
         self.account = Account()
         self._prepare({names.INTERNET: [_SILENCE]})
 
@@ -100,24 +112,27 @@ class Arena:
     def play(self, scenario: Scenario) -> Outcome:
         """Build the topology, send everything, look where it comes; take the topology down."""
         try:
-            self._build(scenario)
-            intent = self._fabric.intent
+            intent = self._build(scenario)
             labels = [names.machine_namespace(each.id) for each in intent.machines.values() if each.running]
             labels += [label for label in (names.INTERNET, names.SERVICES) if namespace.exists(label)]
+            labels += [names.site_namespace(site.id) for site in intent.sites.values()]
             with Wire(labels) as wire:
                 crossing = Crossing(intent, wire, self._number)
                 self._number += len(scenario.sendings)
                 passages = crossing.run(scenario)
             return Outcome(passages, self._fabric.counters())
         finally:
+            self._remove_gateways()
             for label in self._labels():
                 self._executor.forget(label)
             self._fabric.apply([])
 
     def _labels(self) -> list[str]:
-        return [names.machine_namespace(each.id) for each in self._fabric.intent.machines.values()]
+        intent = self._fabric.intent
+        machines = [names.machine_namespace(each.id) for each in intent.machines.values()]
+        return [*machines, *(names.network_namespace(each.id) for each in intent.virtual_networks.values())]
 
-    def _build(self, scenario: Scenario) -> None:
+    def _build(self, scenario: Scenario) -> Intent:
         self._fabric.apply(scenario.topology.documents)
         for document in self._fabric.documents:
             if document["name"] in scenario.topology.stopped:
@@ -128,7 +143,7 @@ class Arena:
             for probe in balancer.probes
         }
         self._fabric.set_health(frozenset((probes[name], address) for name, address in scenario.topology.healthy))
-        intent = self._fabric.intent
+        intent = self._add_gateways(scenario)
         guests: dict[str, list[KernelObject]] = {}
         for machine in intent.machines.values():
             if machine.running:
@@ -138,6 +153,23 @@ class Arena:
         for network in intent.virtual_networks.values():
             guests[names.network_namespace(network.id)] = [_EVERY_ERROR]
         self._prepare(guests)
+        return intent
+
+    def _add_gateways(self, scenario: Scenario) -> Intent:
+        """Put plain namespaces where gateways are to be, and give the virtual networks what theirs are."""
+        plain = self._fabric.intent
+        intent = with_gateways(plain, scenario.topology.gateways, scenario.topology.sites)
+        if intent is not plain:
+            steps = difference(compile_fabric(plain), compile_stand_in(intent))
+            self._executor.apply(steps)
+            self._gateways = steps
+        return intent
+
+    def _remove_gateways(self) -> None:
+        steps, self._gateways = self._gateways, ()
+        self._executor.apply([step.inverse() for step in reversed(steps)])
+        for label in {step.namespace for step in steps if step.object == NetworkNamespace()}:
+            self._executor.forget(label)
 
     def _prepare(self, guests: dict[str, list[KernelObject]]) -> None:
         self._executor.apply([Step(True, label, item) for label, items in guests.items() for item in items])

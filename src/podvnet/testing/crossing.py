@@ -8,14 +8,16 @@ from podvnet.model.address import PLATFORM_MAC, Address, Mac
 from podvnet.model.flow import ICMP, Flow
 from podvnet.model.intent import Intent, NetworkInterface
 from podvnet.model.packet_header import ACK, RST, read_packet
+from podvnet.model.resource_id import ResourceId
 from podvnet.model.verdict import Check, Trace, Verdict
 from podvnet.plan import names
 from podvnet.plan.evaluate import Evaluator
 from podvnet.testing.expectation import INTERNET, PLATFORM, SERVICE, Expectation, reversed_flow
+from podvnet.testing.gateway_stand_in import site_link_name
 from podvnet.testing.marked_frame import first_frame, number_of, reply_frame
 from podvnet.testing.passage import Passage
 from podvnet.testing.public_side import PublicSide
-from podvnet.testing.scenario import INTERNET_SENDER, Scenario, Sending
+from podvnet.testing.scenario import GATEWAY_SENDER, INTERNET_SENDER, Scenario, Sending
 from podvnet.testing.wire import Heard, Wire
 
 _ETHERNET = 14
@@ -56,6 +58,8 @@ class Crossing:
             for position, nic in enumerate(machine.nics)
         }
         self._places = {end: name for name, end in self._ends.items()}
+        self._gateways = {GATEWAY_SENDER + each.id.name: each for each in intent.gateways.values()}
+        self._sites = {names.site_namespace(each.id): each.id.name for each in intent.sites.values()}
 
     def run(self, scenario: Scenario) -> tuple[Passage, ...]:
         """Send everything, then the replies.
@@ -84,12 +88,13 @@ class Crossing:
                 return None
             trace = self._evaluator.evaluate(flow)
         else:
-            trace = self._evaluator.evaluate(flow, self._nics[sending.port])
+            trace = self._evaluator.evaluate(flow, self._gateways.get(sending.port) or self._nics[sending.port])
         outside = trace.way_out.applied(flow) if trace.way_out else flow
         is_open = trace.way_out is not None and not trace.way_out.keeps_port(flow)
         if is_open and trace.verdict is not Verdict.LEFT_TO_INTERNET:
             return None
-        begin = self._nics[sending.port].virtual_network.key if sending.port != INTERNET_SENDER else INTERNET
+        nic = self._nics.get(sending.port)
+        begin = nic.virtual_network.key if nic else sending.port
         end = self._intent.nics[trace.nics[-1].key].virtual_network.key if trace.nics else begin
         known = ((begin, flow), (INTERNET if trace.way_out else begin, outside), (end, trace.arrival))
         wanted = {(where, *_connection(each)) for where, each in known}
@@ -106,6 +111,11 @@ class Crossing:
             if link := self._public.link_to(flow.destination):
                 frame = first_frame(flow, passage.number, names.INTERNET_MAC, names.EDGE_MAC)
                 self._wire.send(names.INTERNET, link, frame)
+            return
+        if passage.port in self._gateways:
+            frame = first_frame(flow, passage.number, names.NEAR_MAC, names.FAR_MAC)
+            site = next(iter(self._sites))
+            self._wire.send(site, site_link_name(self._gateways[passage.port]), frame)
             return
         frame = first_frame(flow, passage.number, self._nics[passage.port].mac, PLATFORM_MAC)
         self._wire.send(*self._ends[passage.port], frame)
@@ -134,6 +144,8 @@ class Crossing:
         """Where a frame came in."""
         if heard.namespace == names.SERVICES:
             return SERVICE
+        if heard.namespace in self._sites:
+            return self._sites[heard.namespace]
         return INTERNET if heard.namespace == names.INTERNET else self._places[heard.namespace, heard.interface]
 
     def _all_came(self) -> bool:
@@ -154,7 +166,11 @@ class Crossing:
         if trace.flow.source == trace.flow.destination:
             return []
         if trace.verdict in {Verdict.LEFT_TO_INTERNET, Verdict.REACHED_SERVICE}:
+            if passage.port in self._gateways:
+                return [next(iter(self._sites.values()))]
             return [passage.port] if self._owns_source(passage) else []
+        if trace.verdict is Verdict.REACHED_ON_PREMISES or (trace.culprit and trace.culprit.check is Check.SITE):
+            return self._way_back_in(passage)
         if trace.verdict is not Verdict.DELIVERED:
             return []
         checks = {hop.check for hop in trace.hops}
@@ -165,10 +181,32 @@ class Crossing:
         back = self._unfiltered.evaluate(_from(receiver, reversed_flow(trace.arrival)), receiver)
         if passage.port == INTERNET_SENDER:
             return [INTERNET] if _goes_out(back) else []
+        if passage.port in self._gateways:
+            return self._way_back_out(passage, back)
         if trace.way_out:
             return [INTERNET, passage.port] if _goes_out(back) and self._owns_source(passage) else []
         goes_back = back.verdict is Verdict.DELIVERED and back.nics == trace.nics[::-1]
         return [nic.name for nic in back.nics[1:]] if goes_back and back.way_out is None else []
+
+    def _way_back_in(self, passage: Passage) -> list[str]:
+        """The way of an answer from on premises, if it comes back by the gateway that the packet left by."""
+        trace = passage.trace
+        own = passage.port in self._nics and self._owns_source(passage)
+        if not own or len(trace.nics) > 1:
+            return []
+        gateway = self._intent.gateways[_gateways_of(trace)[-1].key]
+        back = self._unfiltered.evaluate(reversed_flow(trace.flow), gateway)
+        return [passage.port] if back.verdict is Verdict.DELIVERED and back.nics == trace.nics else []
+
+    def _way_back_out(self, passage: Passage, back: Trace) -> list[str]:
+        """The way of an answer to on premises; by an appliance only if that and the gateway are the same ones."""
+        trace = passage.trace
+        if back.verdict is not Verdict.REACHED_ON_PREMISES and not (back.culprit and back.culprit.check is Check.SITE):
+            return []
+        is_same = back.nics == trace.nics[::-1] and _gateways_of(back) == [self._gateways[passage.port].id]
+        is_plain = len(trace.nics) == len(back.nics) == 1
+        way = [*(nic.name for nic in back.nics[1:]), *(hop.where.name for hop in back.hops[-1:])]
+        return way if is_same or is_plain else []
 
     def _owns_source(self, passage: Passage) -> bool:
         own = self._nics[passage.port].ip_configurations
@@ -197,6 +235,11 @@ def _from(nic: NetworkInterface, flow: Flow) -> Flow:
     if any(each.address == flow.source for each in nic.ip_configurations):
         return flow
     return replace(flow, source=nic.primary(flow.source.version).address)
+
+
+def _gateways_of(trace: Trace) -> list[ResourceId]:
+    """The gateways that send a packet on, in order."""
+    return [hop.where for hop in trace.hops if hop.check is Check.GATEWAY and hop.allowed]
 
 
 def _goes_out(back: Trace) -> bool:

@@ -68,12 +68,15 @@ class Draft:
         ordered = tuple(sorted(made, key=lambda rule: rule.priority))
         self.intent.security_groups[resource.key] = SecurityGroup(resource, ordered, flush)
 
-    def table(self, name: str, **routes: str) -> None:
-        """A route table; of each route the prefix or tag and the next hop: a word, or the address of an appliance."""
+    def table(self, name: str, *, propagates: bool = True, **routes: str) -> None:
+        """A route table; of each route the prefix or tag and the next hop: a word, or the address of an appliance.
+
+        ``propagates``: the routes of gateways hold beside it.
+        """
         resource = network_id("routeTables", name)
         number = len(self.intent.route_tables) + 1
         made = tuple(_route(each, text) for each, text in routes.items())
-        self.intent.route_tables[resource.key] = RouteTable(resource, number, made)
+        self.intent.route_tables[resource.key] = RouteTable(resource, number, made, propagates)
 
     def guard(self, subnet: str, *, group: str = "", table: str = "", outbound: bool = True) -> None:
         """Give a subnet (``hub/front``) a security group, a route table, default outbound access."""
@@ -135,11 +138,23 @@ class Draft:
             self.intent.machines[resource.key] = VirtualMachine(resource, host, "local", "Standard_D2", nics, running)
         return made
 
-    def peer(self, here: str, there: str, *, access: bool = True, forwarded: bool = False) -> None:
-        """One side of a connected peering: what ``here`` takes from and gives to ``there``."""
+    def peer(
+        self,
+        here: str,
+        there: str,
+        *,
+        access: bool = True,
+        forwarded: bool = False,
+        lends: bool = False,
+        uses: bool = False,
+    ) -> None:
+        """One side of a connected peering: what ``here`` takes from and gives to ``there``.
+
+        ``lends``: its gateways; ``uses``: those of the other.
+        """
         near, far = (self.intent.virtual_networks[network_id("virtualNetworks", each).key] for each in (here, there))
         peering = Peering(
-            near.id.child("virtualNetworkPeerings", f"to-{there}"), far.id, far.prefixes, access, forwarded
+            near.id.child("virtualNetworkPeerings", f"to-{there}"), far.id, far.prefixes, access, forwarded, lends, uses
         )
         self.intent.virtual_networks[near.id.key] = replace(near, peerings=(*near.peerings, peering))
 

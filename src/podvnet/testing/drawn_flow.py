@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from podvnet.model.address import IMDS_ADDRESS, WIRESERVER_ADDRESS, Address
 from podvnet.model.flow import ICMP, ICMPV6, PORTED, TCP, UDP, Flow
 from podvnet.testing.drawn_topology import HOSTS, topologies
-from podvnet.testing.scenario import INTERNET_SENDER, PUBLIC_PLACEHOLDERS, Port, Scenario, Sending, Topology
+from podvnet.testing.scenario import (
+    GATEWAY_SENDER,
+    INTERNET_SENDER,
+    PUBLIC_PLACEHOLDERS,
+    Port,
+    Scenario,
+    Sending,
+    Topology,
+)
 
 _ESP, _AH, _GRE, _IP_IN_IP, _IPV6_IN_IP = 50, 51, 47, 4, 41
 _PROTOCOLS = {
@@ -55,6 +63,8 @@ def _sendings(draw: st.DrawFn, topology: Topology) -> Sending:
     if topology.has_public and draw(st.integers(0, 9)) < 2:
         client = draw(st.sampled_from(_read(_CLIENTS)))
         return Sending(INTERNET_SENDER, _flow(draw, client, draw(st.sampled_from(_PUBLIC)), _FRONTEND_PORTS))
+    if topology.gateways and draw(st.integers(0, 9)) < 2:
+        return _sent_in(draw, topology)
     port = draw(st.sampled_from([port for port in topology.ports if port.running]))
     source = draw(st.sampled_from(_sources(draw, topology.ports, port)))
     # What has one end twice is no flow.
@@ -62,6 +72,20 @@ def _sendings(draw: st.DrawFn, topology: Topology) -> Sending:
     destination = draw(st.sampled_from(others or _nobody(source.version)))
     is_balanced = destination in topology.frontends or destination in PUBLIC_PLACEHOLDERS
     return Sending(port.name, _flow(draw, source, destination, _FRONTEND_PORTS if is_balanced else _PORTS))
+
+
+def _sent_in(draw: st.DrawFn, topology: Topology) -> Sending:
+    """From on premises: mostly from hosts that are there."""
+    gateway = draw(st.sampled_from(topology.gateways))
+    hosts = _read([host for site in topology.sites for host in site["hosts"]]) or _read(_STRANGERS)
+    others = [address for port in topology.ports for address in port.addresses] + _read(_STRANGERS)
+    source = draw(st.sampled_from(others if draw(st.integers(0, 9)) == 0 else hosts))
+    destinations = [each for each in _destinations(draw, topology, source.version) if each != source]
+    # The platform's addresses are nobody's that a gateway leads to, and public ones are the internet's.
+    private = [each for each in destinations if each not in _PLATFORM and each not in PUBLIC_PLACEHOLDERS]
+    destination = draw(st.sampled_from(private or _nobody(source.version)))
+    likely = _FRONTEND_PORTS if destination in topology.frontends else _PORTS
+    return Sending(GATEWAY_SENDER + gateway["name"], _flow(draw, source, destination, likely))
 
 
 def _flow(draw: st.DrawFn, source: Address, destination: Address, likely: Sequence[int]) -> Flow:
@@ -81,6 +105,8 @@ def _sources(draw: st.DrawFn, ports: Sequence[Port], own: Port) -> Sequence[Addr
 
 def _destinations(draw: st.DrawFn, topology: Topology, version: int) -> list[Address]:
     kinds = [*["owned"] * 20, *["hosts"] * 4, *["elsewhere"] * 2, *["platform"] * 3]
+    on_premises = _read([host for site in topology.sites for host in site["hosts"]])
+    kinds += ["on premises"] * 8 * any(address.version == version for address in on_premises)
     kinds += [*["frontends"] * 10 * bool(topology.frontends), *["public"] * 6 * topology.has_public]
     found: dict[str, Sequence[Address]] = {
         "owned": [address for port in topology.ports for address in port.addresses],
@@ -89,6 +115,7 @@ def _destinations(draw: st.DrawFn, topology: Topology, version: int) -> list[Add
         "hosts": _read(HOSTS),
         "elsewhere": _nobody(version),
         "platform": _PLATFORM,
+        "on premises": on_premises,
     }
     return [address for address in found[draw(st.sampled_from(kinds))] if address.version == version]
 

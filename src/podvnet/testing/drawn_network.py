@@ -36,11 +36,12 @@ class DrawnSubnet:
 
 @dataclass(slots=True)
 class DrawnNetwork:
-    """A virtual network. ``space``: its prefixes."""
+    """A virtual network. ``space``: its prefixes; ``reserved``: subnets that no NIC is in."""
 
     name: str
     space: list[Prefix]
     subnets: list[DrawnSubnet] = field(default_factory=list)
+    reserved: list[DrawnSubnet] = field(default_factory=list)
     peerings: list[Document] = field(default_factory=list)
 
 
@@ -118,7 +119,10 @@ def network_resource(network: DrawnNetwork) -> Document:
         "name": network.name,
         "properties": {
             "addressSpace": {"addressPrefixes": [str(prefix) for prefix in network.space]},
-            "subnets": [{"name": subnet.name, "properties": subnet.properties} for subnet in network.subnets],
+            "subnets": [
+                {"name": subnet.name, "properties": subnet.properties}
+                for subnet in (*network.subnets, *network.reserved)
+            ],
             "virtualNetworkPeerings": network.peerings,
         },
     }

@@ -1,14 +1,15 @@
 """Topologies as hypothesis draws them: valid, small, and such that what is in them gets in one another's way.
 
 Up to three virtual networks; subnets with security groups and route tables; NICs with several addresses, appliances
-among them, on VMs that run or do not; in most, public addresses, NAT gateways and load balancers. Prefixes, ports, tags
+among them, on VMs that run or do not; in most, public addresses, NAT gateways and load balancers; in half of them
+gateways with sites on premises. Prefixes, ports, tags
 and groups come from small pools, so that rules overlap each other and meet the packets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from podvnet.fabric.arm.world import (
 )
 from podvnet.testing.drawn_balancing import Balancing, draw_balancing
 from podvnet.testing.drawn_choice import one
+from podvnet.testing.drawn_gateways import draw_gateways
 from podvnet.testing.drawn_network import GROUPS, TABLES, DrawnNetwork, DrawnSubnet, draw_networks, network_resource
 from podvnet.testing.drawn_rule import Places, security_rules
 from podvnet.testing.scenario import Port, Topology
@@ -42,8 +44,10 @@ def topologies(draw: st.DrawFn) -> Topology:
     groups = {network.name: [f"{network.name}-a", f"{network.name}-b"] for network in networks}
     ports, interfaces = _machines(draw, networks, groups, chained)
     balancing = draw_balancing(draw, networks, interfaces) if one(draw, True, True, False) else Balancing()
+    gateways, sites = draw_gateways(draw, networks) if one(draw, True, False) else ([], [])
+    on_premises = sorted({prefix for site in sites for prefix in site["prefixes"]})
     places = Places(
-        spaces=[prefix for network in networks for prefix in network.space],
+        spaces=[*(prefix for network in networks for prefix in network.space), *map(ip_network, on_premises)],
         subnets=[prefix for network in networks for subnet in network.subnets for prefix in subnet.prefixes],
         addresses=[*(address for port in ports for address in port.addresses), *balancing.frontends],
         appliances=[address for port in ports if port.forwarding for address in port.addresses],
@@ -68,7 +72,14 @@ def topologies(draw: st.DrawFn) -> Topology:
         if port.machine:
             machines.setdefault(port.machine, []).append(port)
     resources += [_machine_resource(name, own) for name, own in machines.items()]
-    return Topology(tuple(resources), tuple(ports), tuple(balancing.frontends), tuple(balancing.healthy))
+    return Topology(
+        tuple(resources),
+        tuple(ports),
+        tuple(balancing.frontends),
+        tuple(balancing.healthy),
+        tuple(gateways),
+        tuple(sites),
+    )
 
 
 def _resource(full_type: str, name: str, properties: Document) -> Document:

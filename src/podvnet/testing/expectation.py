@@ -1,4 +1,4 @@
-"""Where a packet with a trace must be seen, and as what: NICs, ``internet``, ``service``, ``platform``."""
+"""Where a packet with a trace must be seen, and as what: NICs, sites, ``internet``, ``service``, ``platform``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Expectation:
             # It leaves, and comes in again to a public address of the fabric.
             place = len(nics) - self._arrives
             return [*nics[:place], INTERNET, *nics[place:]]
-        return [*nics, *_LAST.get(trace.verdict, [])]
+        # A site gets what is for one of its networks, whether somebody has the address or not.
+        site = [hop.where.name for hop in trace.hops[-1:] if hop.check is Check.SITE]
+        return [*nics, *_LAST.get(trace.verdict, []), *site]
 
     def place(self, place: str, before: int, flow: Flow | None) -> str:
         """A place where the packet was seen; as what, when it must not look so.

@@ -95,12 +95,16 @@ class Account:
         return f"{len(self.topologies)} topologies, {self.packets} packets, {self.replies} replies{ends}"
 
 
+_BEGUN = {Check.SENDER: "", Check.SPOOFING: "", Check.GATEWAY: " from on premises"}
+"""Where a packet comes from, by the first decision about it."""
+
+
 def _end(passage: Passage) -> str:
     trace = passage.trace
     by = f" by {trace.culprit.check}" if trace.culprit else ""
     appliances = sum(hop.allowed and hop.check is Check.APPLIANCE for hop in trace.hops)
     over = f" over {appliances} appliances" if appliances else ""
-    begun = "" if trace.hops[0].check in {Check.SENDER, Check.SPOOFING} else " from the internet"
+    begun = _BEGUN.get(trace.hops[0].check, " from the internet")
     balanced = " by a load balancer" if any(hop.check is Check.BACKEND and hop.allowed for hop in trace.hops) else ""
     egress = f" as {trace.way_out.egress}" if trace.way_out else ""
     return f"IPv{trace.flow.source.version}{begun} {trace.verdict}{by}{over}{egress}{balanced}"

@@ -16,6 +16,8 @@ from podvnet.model.resource_id import Scope, make
 
 INTERNET_SENDER = "internet"
 """In the place of a NIC's name, where a packet comes from the internet."""
+GATEWAY_SENDER = "by gateway "
+"""In the place of a NIC's name, with the gateway's, where a packet comes from on premises by a gateway."""
 PUBLIC_PLACEHOLDERS = IPv4Network("198.18.0.0/28")
 """Stand for the public addresses of a topology, which are known when it is built. Source: RFC 2544."""
 
@@ -47,12 +49,15 @@ class Topology:
     Attributes:
         frontends: the private addresses of load balancers.
         healthy: the names of load balancers, each with an address that answers its probe.
+        gateways, sites: in the words of :mod:`podvnet.testing.gateway_stand_in`.
     """
 
     resources: tuple[Document, ...]
     ports: tuple[Port, ...]
     frontends: tuple[Address, ...] = ()
     healthy: tuple[tuple[str, Address], ...] = ()
+    gateways: tuple[Document, ...] = ()
+    sites: tuple[Document, ...] = ()
 
     @property
     def has_public(self) -> bool:
@@ -77,12 +82,13 @@ class Topology:
         """The resource file, which ``podvnet up`` takes."""
         stopped = ", ".join(sorted(self.stopped))
         note = f"# stopped: {stopped}\n" if stopped else ""
+        note += "".join(f"# {each}\n" for each in (*self.gateways, *self.sites))
         return note + yaml.safe_dump({"resources": list(self.resources)}, sort_keys=False, default_flow_style=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A packet, and the name of the NIC that sends it, or :data:`INTERNET_SENDER`."""
+    """A packet, and the name of the NIC that sends it, or :data:`INTERNET_SENDER`, or a gateway."""
 
     port: str
     flow: Flow

@@ -1,0 +1,60 @@
+"""``podvnet cluster keep``: what a VM of the fabric has in the place of an init."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from podvnet.cli.output import FailureError
+
+_LOG = Path("/var/log/keeper.log")
+_SECONDS_TO_START = 60.0
+
+
+@click.command(hidden=True)
+@click.option("--background", is_flag=True, help="Return once all is started; one that runs is told to look again.")
+@click.option("--ready-descriptor", type=int, default=-1, hidden=True)
+def keep(background: bool, ready_descriptor: int) -> None:
+    """Keep this VM's programs running, as an init does."""
+    from podvnet.cluster import keeper
+
+    if not background:
+        from podvnet.cli.log import configure
+
+        configure()
+        try:
+            keeper.keep(ready_descriptor)
+        except keeper.AlreadyRunningError as error:
+            raise FailureError(str(error)) from None
+        return
+    running = keeper.holder(keeper.LOCK)
+    if running is not None:
+        os.kill(running, signal.SIGHUP)
+        return
+    reader, writer = os.pipe()
+    with _LOG.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "podvnet", "cluster", "keep", "--ready-descriptor", str(writer)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[writer],
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(writer)
+    try:
+        ready, _, _ = select.select([reader], [], [], _SECONDS_TO_START)
+        if ready and os.read(reader, 1):
+            return
+    finally:
+        os.close(reader)
+    process.terminate()
+    words = " / ".join(_LOG.read_text(errors="replace").splitlines()[-3:])
+    raise FailureError(f"the keeper did not start: {words}", f"see {_LOG}")

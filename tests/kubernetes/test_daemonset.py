@@ -1,0 +1,262 @@
+"""podvnet shipped as manifests and as a Helm chart, on nodes that have nothing of it: installed, rolled, removed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from podvnet.cluster.control_plane import ADMIN_CONFIG
+from podvnet.cluster.fabric_vm import PODVNET, agent_unit
+from podvnet.cluster.unit import UNITS
+from podvnet.linux import namespace
+from podvnet.runtime import probe
+from podvnet.testing import agent_image, helm
+from podvnet.testing.cni import eventually
+from podvnet.testing.kubernetes import CONTROL, Cluster, pod
+
+AGENT, CONTROLLER = "daemonset/podvnet-agent", "deployment/podvnet-controller"
+SPACE = "kube-system"
+FOLDERS = ("/opt/cni/bin", "/etc/cni/net.d", "/run/podvnet", "/var/lib/podvnet", "/etc/sysctl.d/90-podvnet.conf")
+LONGEST = 5.0
+
+
+@pytest.fixture(scope="module")
+def bare(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with nodes that have no agent, and the image; what was there before is put back afterwards."""
+    cluster.load(f"{agent_image.NAME}:{agent_image.tag()}", lambda name, target: agent_image.write(target, name))
+    coredns = cluster.get("deployment", "coredns", SPACE)["spec"]["replicas"]
+    cluster.kubectl("-n", SPACE, "scale", "deployment/coredns", "--replicas=0")
+    cluster.kubectl("delete", "pods", "--all", "--grace-period=1")
+    unit = UNITS / f"{agent_unit().name}.json"
+    units, conflists = {}, {}
+    for node in cluster.nodes:
+        assert eventually(lambda node=node: attached(cluster, node) == [], 60.0)  # type: ignore[misc]
+        units[node] = cluster.lab.inside(node, "cat", str(unit)).stdout
+        conflists[node] = cluster.lab.inside(node, "cat", "/etc/cni/net.d/10-azure.conflist").stdout
+        cluster.lab.inside(node, "rm", str(unit))
+        cluster.lab.inside(node, *PODVNET, "cluster", "keep", "--background")
+        cluster.lab.inside(node, "flock", "--timeout=60", "/run/podvnet/agent.lock", "true")
+        cluster.lab.inside(node, *PODVNET, "uninstall")
+    assert eventually(lambda: not ready_nodes(cluster), 60.0)
+    yield cluster
+    for node in cluster.nodes:
+        cluster.lab.inside(node, "tee", str(unit), stdin=units[node])
+        cluster.lab.inside(node, *PODVNET, "cluster", "keep", "--background")
+        cluster.lab.inside(node, *PODVNET, "install", "--no-agent", "--plugins-from", "/usr/lib/cni")
+        cluster.lab.inside(node, "tee", "/etc/cni/net.d/10-azure.conflist", stdin=conflists[node])
+    cluster.kubectl("-n", SPACE, "scale", "deployment/coredns", f"--replicas={coredns}")
+    assert eventually(lambda: ready_nodes(cluster) == {*cluster.nodes}, 60.0)
+    cluster.rollout("deployment/coredns", SPACE)
+
+
+@pytest.fixture
+def shipped(bare: Cluster) -> Iterator[Cluster]:
+    """The plain manifests applied, as they are in the tree but for the controller, which is not for this fabric."""
+    applied = [each for each in manifest("podvnet.yaml") if "controller" not in each["metadata"]["name"]]
+    bare.apply(applied, SPACE)
+    bare.rollout(AGENT, SPACE)
+    yield bare
+    bare.kubectl("delete", "pods", "--all", "--grace-period=1")
+    bare.delete(applied, SPACE)
+    remove(bare)
+
+
+def test_the_manifests_alone_make_nodes_ready_and_pods_reach_one_another(shipped: Cluster) -> None:
+    assert eventually(lambda: ready_nodes(shipped) == {*shipped.nodes}, 30.0)
+    addresses = {node: shipped.run(f"web-{node}", node=node) for node in shipped.nodes}
+    for node, address in addresses.items():
+        assert [each["addresses"] for each in attached_in_pod(shipped, node)] == [[address]]
+        assert shipped.ask_from(shipped.lab.vm("client"), address, "/clientip")
+    here, there = (addresses[node] for node in shipped.nodes)
+    said = shipped.ask_from(pod_namespace(shipped, shipped.nodes[0], here), there, "/clientip")
+    assert said.startswith(f"{here}:")
+
+
+def test_the_agents_container_has_two_capabilities_and_no_more(shipped: Cluster) -> None:
+    said = shipped.execute(agent_pod(shipped, shipped.nodes[0]), "cat", "/proc/1/status", namespace=SPACE)
+    bits = next(int(line.split()[1], 16) for line in said.splitlines() if line.startswith("CapEff"))
+    net_admin, sys_admin = 12, 21
+    assert bits == 1 << net_admin | 1 << sys_admin
+
+
+def test_agents_are_replaced_under_live_pods_without_a_lost_packet(shipped: Cluster) -> None:
+    addresses = {node: shipped.run(f"web-{node}", node=node, **serving_udp()) for node in shipped.nodes}
+    here, there = (addresses[node] for node in shipped.nodes)
+    client = shipped.lab.vm("client")
+    callers = [Caller(client, here), Caller(client, there), Caller(pod_namespace(shipped, "node1", here), there)]
+    before = {node: agent_pod(shipped, node) for node in shipped.nodes}
+    for caller in callers:
+        caller.start()
+    shipped.kubectl("-n", SPACE, "rollout", "restart", AGENT)
+    during = shipped.run("during", node="node1")
+    shipped.rollout(AGENT, SPACE)
+    after = shipped.run("after", node="node2")
+    counts = [caller.end() for caller in callers]
+    assert all(asked == answered > 100 for asked, answered in counts), counts
+    assert {node: agent_pod(shipped, node) for node in shipped.nodes}.items().isdisjoint(before.items())
+    held = {node: {a for each in attached_in_pod(shipped, node) for a in each["addresses"]} for node in shipped.nodes}
+    assert held == {"node1": {here, during}, "node2": {there, after}}
+
+
+def test_a_pod_that_comes_while_its_agent_is_away_starts_when_it_is_back(shipped: Cluster) -> None:
+    away = {"spec": {"template": {"spec": {"nodeSelector": {"podvnet.io/nowhere": "yes"}}}}}
+    shipped.run("first", node="node1")  # with a pod attached the conflist stays, and the node is ready
+    shipped.kubectl("-n", SPACE, "patch", AGENT, "-p", json.dumps(away))
+    assert eventually(lambda: not agent_pods(shipped), 60.0)
+    shipped.apply(pod("late", node="node1"))
+    assert eventually(lambda: "the podvnet agent at /run/podvnet/agent.sock" in str(shipped.events("late")), 60.0)
+    back = {"spec": {"template": {"spec": {"nodeSelector": {"podvnet.io/nowhere": None}}}}}
+    shipped.kubectl("-n", SPACE, "patch", AGENT, "-p", json.dumps(back))
+    shipped.rollout(AGENT, SPACE)
+    assert shipped.pod("late")
+
+
+def test_what_is_removed_leaves_nothing_on_nodes(bare: Cluster) -> None:
+    applied = [each for each in manifest("podvnet.yaml") if "controller" not in each["metadata"]["name"]]
+    bare.apply(applied, SPACE)
+    bare.rollout(AGENT, SPACE)
+    bare.run("left-behind", node="node1")
+    assert left(bare, "node1")
+    bare.delete(applied, SPACE)
+    remove(bare)
+    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
+    assert eventually(lambda: not ready_nodes(bare), 30.0)
+    bare.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")
+
+
+def test_helm_installs_changes_and_uninstalls(bare: Cluster) -> None:
+    run_helm(bare, "install", "--wait", "--set", "network.mode=bridge")
+    assert eventually(lambda: ready_nodes(bare) == {*bare.nodes}, 30.0)
+    assert eventually(lambda: lease_holder(bare) != "", 60.0), bare.kubectl("-n", SPACE, "logs", CONTROLLER)
+    addresses = {node: bare.run(f"web-{node}", node=node) for node in bare.nodes}
+    run_helm(bare, "upgrade", "--wait", "--set", "network.mode=bridge,network.nonMasquerade={203.0.113.0/24}")
+    bare.rollout(AGENT, SPACE)
+    conflist = json.loads(bare.lab.inside("node1", "cat", "/etc/cni/net.d/10-azure.conflist").stdout)
+    assert {key: conflist["plugins"][0][key] for key in ("mode", "nonMasquerade")} == {
+        "mode": "bridge",
+        "nonMasquerade": ["203.0.113.0/24"],
+    }
+    assert all(bare.ask_from(bare.lab.vm("client"), each, "/clientip") for each in addresses.values())
+    bare.kubectl("delete", "pods", "--all", "--grace-period=1")
+    run_helm(bare, "uninstall")
+    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
+    assert eventually(lambda: bare.list("all", SPACE, "app.kubernetes.io/name=podvnet") == [], 60.0)
+
+
+# -- what is asked and done
+
+
+class Caller:
+    """Asks a pod by UDP, one question after another, so that every packet that is lost is a question without answer."""
+
+    def __init__(self, descriptor: int, address: str, port: int = 81) -> None:
+        self._socket = namespace.run_inside(descriptor, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self._socket.settimeout(LONGEST)
+        self._socket.connect((address, port))
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._asked = self._answered = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> tuple[int, int]:
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+        return self._asked, self._answered
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.02):
+            self._asked += 1
+            self._socket.send(f"echo {self._asked}".encode())
+            try:
+                while self._socket.recv(100) != str(self._asked).encode():
+                    pass
+                self._answered += 1
+            except OSError:
+                continue
+
+
+def serving_udp() -> dict[str, Any]:
+    return {"args": ("netexec", "--http-port=80", "--udp-port=81")}
+
+
+def manifest(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((helm.DEPLOY / name).read_text(encoding="utf-8")))
+
+
+def remove(cluster: Cluster) -> None:
+    """As docs/kubernetes.md has it."""
+    removal = manifest("podvnet-removal.yaml")
+    cluster.apply(removal, SPACE)
+    cluster.rollout("daemonset/podvnet-removal", SPACE)
+    cluster.delete(removal, SPACE)
+
+
+def run_helm(cluster: Cluster, verb: str, *options: str) -> None:
+    authority = cluster.lab.inside("node1", "cat", "/etc/podvnet/ca.pem").stdout
+    values = json.dumps({"arm": {"ca": authority}})
+    where = ("podvnet", *((str(helm.CHART), "--values", "-") if verb != "uninstall" else ()))
+    argv = (helm.program(), verb, *where, "-n", SPACE, "--timeout", "4m", *options)
+    shell = (
+        f"KUBECONFIG={ADMIN_CONFIG} HELM_CACHE_HOME=/tmp HELM_CONFIG_HOME=/tmp HELM_DATA_HOME=/tmp {shlex.join(argv)}"
+    )
+    cluster.lab.inside(CONTROL, "sh", "-c", shell, stdin=values)
+
+
+def lease_holder(cluster: Cluster) -> str:
+    """Which controller is at work."""
+    leases = cluster.list("leases", SPACE)
+    return next((each["spec"].get("holderIdentity", "") for each in leases if "podvnet" in each["metadata"]["name"]), "")
+
+
+def ready_nodes(cluster: Cluster) -> set[str]:
+    return {
+        each["metadata"]["name"]
+        for each in cluster.list("nodes")
+        for condition in each["status"]["conditions"]
+        if condition["type"] == "Ready" and condition["status"] == "True"
+    }
+
+
+def agent_pods(cluster: Cluster) -> dict[str, str]:
+    """The agents' pods, by node."""
+    listed = cluster.list("pods", SPACE, "app.kubernetes.io/component=agent")
+    return {each["spec"]["nodeName"]: each["metadata"]["name"] for each in listed}
+
+
+def agent_pod(cluster: Cluster, node: str) -> str:
+    return agent_pods(cluster)[node]
+
+
+def attached(cluster: Cluster, node: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cluster.lab.agent_status(node)["attachments"]
+    return found
+
+
+def attached_in_pod(cluster: Cluster, node: str) -> list[dict[str, Any]]:
+    said = cluster.execute(agent_pod(cluster, node), "podvnet", "status", "--json", namespace=SPACE)
+    found: list[dict[str, Any]] = json.loads(said)["attachments"]
+    return found
+
+
+def pod_namespace(cluster: Cluster, node: str, address: str) -> int:
+    """The open network namespace of a pod of a node."""
+    for path in cluster.lab.inside(node, "sh", "-c", "ls -d /run/netns/cni-*").stdout.split():
+        if f"inet {address}/" in cluster.lab.inside(node, "nsenter", f"--net={path}", "ip", "-4", "addr").stdout:
+            return probe.open_inside(cluster.lab.pin(node), path)
+    raise AssertionError(f"no namespace of {node} has {address}")
+
+
+def left(cluster: Cluster, node: str) -> list[str]:
+    """What there is of podvnet on a node: files, tables, links."""
+    look = "find $@ ! -type d 2>/dev/null | grep -v -e keeper -e tunables; nft list tables | grep podvnet; ip -br link | grep ^azv"
+    return cluster.lab.inside(node, "sh", "-c", look, "sh", *FOLDERS, check=False).stdout.splitlines()

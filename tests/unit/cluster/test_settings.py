@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, ip_network
+from pathlib import Path
+
+import pytest
+
+from podvnet.cluster import record
+from podvnet.cluster.settings import (
+    SERVICE_RANGES,
+    ClusterSettings,
+    Images,
+    PodMode,
+    ProxyMode,
+    SettingsError,
+    service_range,
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "chosen"),
+    [
+        (["10.1.0.0/16"], "10.96.0.0/16"),
+        (["10.0.0.0/8"], "172.20.0.0/16"),
+        (["10.1.0.0/16", "10.96.128.0/24", "172.16.0.0/12", "fd00::/48"], "192.168.128.0/17"),
+    ],
+)
+def test_services_get_a_range_that_the_virtual_network_has_not(network: list[str], chosen: str) -> None:
+    assert service_range([ip_network(each) for each in network]) == IPv4Network(chosen)
+
+
+def test_a_range_of_the_virtual_network_is_refused_with_what_it_meets() -> None:
+    with pytest.raises(SettingsError, match=r"10\.1\.16\.0/20.*10\.1\.0\.0/16"):
+        service_range([ip_network("10.1.0.0/16")], IPv4Network("10.1.16.0/20"))
+
+
+def test_a_network_that_holds_every_range_is_told_which_option_helps() -> None:
+    with pytest.raises(SettingsError, match="--service-range"):
+        service_range(list(SERVICE_RANGES))
+
+
+def test_the_apis_service_is_the_first_address_and_dns_the_tenth() -> None:
+    settings = ClusterSettings("hub", IPv4Address("10.1.0.4"), IPv4Network("172.20.0.0/16"))
+    assert (str(settings.api_service), str(settings.dns_service)) == ("172.20.0.1", "172.20.0.10")
+
+
+def test_a_record_is_read_as_it_was_written_and_forgotten_with_its_keys(tmp_path: Path) -> None:
+    settings = ClusterSettings(
+        "hub",
+        IPv4Address("10.1.0.4"),
+        IPv4Network("172.20.0.0/16"),
+        "example",
+        ProxyMode.NFTABLES,
+        PodMode.BRIDGE,
+        Images("pause:1", "dns:1"),
+        forget=True,
+    )
+    written = record.Record(settings, "control", ("node1", "node2"), 50, brought_up=True)
+    folder = tmp_path / "cluster"
+    written.save(folder)
+    assert record.load(folder) == written
+    (folder / record.PKI).mkdir()
+    (folder / record.PKI / "ca.key").touch()
+    record.forget(folder)
+    assert not folder.exists()
+    assert record.load(folder) is None
