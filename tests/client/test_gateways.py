@@ -56,21 +56,19 @@ class Stage:
         return self.call("PUT", f"Podvnet.Fabric/onPremisesSites/{name}", located(**properties))
 
     def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """A request about something in the group as it goes over the wire."""
+        access = self.cloud.access
+        place = f"/subscriptions/{access.subscription}/resourceGroups/{GROUP}/providers/{path}"
+        return self.send(method, f"{access.endpoint}{place}?api-version={SITE_VERSION}", body)
+
+    def send(self, method: str, where: str, body: Any = None) -> requests.Response:
         """A request as it goes over the wire."""
         access = self.cloud.access
         token = access.credential().get_token(f"{access.endpoint}/.default").token
-        place = f"/subscriptions/{access.subscription}/resourceGroups/{GROUP}/providers/{path}"
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(
-                method,
-                access.endpoint + place,
-                params={"api-version": SITE_VERSION},
-                json=body,
-                headers={"Authorization": f"Bearer {token}"},
-                verify=access.ca,
-                timeout=60,
-            )
+            headers = {"Authorization": f"Bearer {token}"}
+            return session.request(method, where, json=body, headers=headers, verify=access.ca, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +349,31 @@ def test_keys_are_in_no_answer(stage: Stage) -> None:
     answered = stage.call("PUT", "Microsoft.Network/connections/bad", bad)
     assert (answered.status_code, SECRET in answered.text) == (400, False)
     assert json.loads(answered.text)["error"]["code"] == "InvalidRequestFormat"
+
+
+def test_what_if_has_no_key_though_the_ends_are_not_there_yet(stage: Stage) -> None:
+    ends = stage.ends() | {"localNetworkGateway2": stage.ref("localNetworkGateways/new")}
+    template = {
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "resources": [
+            {
+                "type": "Microsoft.Network/connections",
+                "apiVersion": SITE_VERSION,
+                "name": "new",
+                "location": "local",
+                "properties": {"sharedKey": SECRET} | ends,
+            }
+        ],
+    }
+    asked = {"properties": {"mode": "Incremental", "template": template, "parameters": {}}}
+    begun = stage.call("POST", "Microsoft.Resources/deployments/new/whatIf", asked)
+    assert begun.status_code == 202, begun.text
+    answered = stage.send("GET", begun.headers["Location"])
+    assert answered.status_code == 200
+    changes = {each["resourceId"]: each["changeType"] for each in answered.json()["properties"]["changes"]}
+    assert changes[stage.ref("connections/new")["id"]] == "Create"
+    assert SECRET not in answered.text
 
 
 def test_a_connection_comes_and_goes(stage: Stage) -> None:

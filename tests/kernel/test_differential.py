@@ -20,7 +20,7 @@ from podvnet.testing.arena import Arena
 from podvnet.testing.differential import PACKETS, compare
 from podvnet.testing.scenario import Port, Scenario, Sending, Topology
 
-TOPOLOGIES, MOST, FIRST = 12, 24, 112
+TOPOLOGIES, MOST, FIRST = 12, 24, 116
 AMONG_THEM = (
     "IPv4 Delivered by a load balancer",
     "IPv4 from the internet Delivered",

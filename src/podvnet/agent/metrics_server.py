@@ -73,7 +73,7 @@ class MetricsServer:
                 """Say nothing of every scrape."""
 
         self._server = HTTPServer(address, Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
 
     @property
     def port(self) -> int:
@@ -87,3 +87,7 @@ class MetricsServer:
     def stop(self) -> None:
         """Stop; it is not waited for, since what it is busy with may wait for who stops it."""
         threading.Thread(target=self._server.shutdown, name="metrics-end", daemon=True).start()
+
+    def _serve(self) -> None:
+        with self._server:
+            self._server.serve_forever()

@@ -20,6 +20,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "vm": ("vm", "vm", "List, enter and reboot the VMs of the fabric."),
     "pod": ("pod", "pod", "Run pods through the CNI plug-in."),
     "cluster": ("cluster", "cluster", "A Kubernetes cluster on VMs of the fabric."),
+    "onprem": ("onprem", "onprem", "List and enter the sites on premises of the fabric."),
     "trace": ("trace", "trace", "Say what becomes of a packet, and what to change."),
     "capture": ("capture", "capture", "Watch packets at any hop, or write them to a pcap file."),
     "env": ("env", "env", "Print what az, SDKs, terraform and curl need to reach the fabric."),

@@ -27,6 +27,7 @@ _interface_option = click.option("--interface", default="eth0", show_default=Tru
 @click.option("--address", default="", help="The private address to have.")
 @click.option("--sticky", is_flag=True, help="Keep the address for the pod's name, with --address from now on.")
 @click.option("--keep-for", type=click.IntRange(0), help="sticky: seconds that it is kept without the pod.")
+@click.option("--egress", type=click.Choice(["vm", "pod"]), help="As whom it leaves the network.  [default: vm]")
 @_interface_option
 @vm_option
 @json_option
@@ -41,6 +42,7 @@ def ask(
     address: str,
     sticky: bool,
     keep_for: int | None,
+    egress: str | None,
     interface: str,
     vm: str | None,
     as_json: bool,
@@ -62,6 +64,7 @@ def ask(
         "address": address or None,
         "sticky": sticky or None,
         "keepFor": keep_for,
+        "egress": egress,
     }
     given = {key: value for key, value in wanted.items() if value is not None}
     _show(_query("ask", {"pod": _full(name), "ifname": interface, "ask": given}, as_json=as_json), as_json=as_json)

@@ -120,15 +120,15 @@ def keep(ready: int = -1) -> None:
         waiting = [each.not_before for each in kept.values() if each.process is None]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         running = {each.descriptor: each for each in kept.values() if each.process is not None}
-        found, _, _ = select.select([woken, *running], [], [], timeout)
-        told = set(woken.recv(4096)) if woken in found else set()
+        found, _, _ = select.select([woken.fileno(), *running], [], [], timeout)
+        told = set(woken.recv(4096)) if woken.fileno() in found else set()
         if told & {signal.SIGTERM, signal.SIGINT}:
             for each in reversed(list(kept.values())):
                 each.end()
             STATE.unlink(missing_ok=True)
             return
         for descriptor in found:
-            if isinstance(descriptor, int):
+            if descriptor in running:
                 running[descriptor].reap()
         if signal.SIGHUP in told:
             _follow(kept)

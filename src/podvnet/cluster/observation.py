@@ -92,7 +92,7 @@ def observe(control: Vm | None, vms: Mapping[str, Vm | None]) -> ClusterState:
 
 def _node(document: Mapping[str, Any], held: list[str]) -> NodeState:
     name, status = document["metadata"]["name"], document["status"]
-    condition = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+    condition: Mapping[str, str] = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
     return NodeState(
         name,
         condition.get("status") == "True",

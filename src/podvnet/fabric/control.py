@@ -168,6 +168,23 @@ def _status(fabric: Fabric) -> dict[str, Any]:
             for network in intent.virtual_networks.values()
         ],
         "virtualMachines": machines,
+        "sites": [
+            {
+                "name": site.id.name,
+                "namespace": names.site_namespace(site.id),
+                "publicAddress": str(site.public or ""),
+                "prefixes": [str(prefix) for prefix in site.prefixes],
+                "hosts": [
+                    {
+                        "name": host.name,
+                        "address": str(host.address),
+                        "namespace": names.site_host_namespace(site.id, host.name),
+                    }
+                    for host in site.hosts
+                ],
+            }
+            for site in intent.sites.values()
+        ],
         "internetHosts": {host.id.name: str(host.address) for host in intent.internet_hosts.values()},
         "resources": [shown(document) for document in fabric.documents],
     }

@@ -89,6 +89,8 @@ def at_site(site: OnPremisesSite, flow: Flow) -> Hop:
     host = next((each for each in site.hosts if each.address == destination), None)
     if host:
         return Hop(site.id, Check.SITE, True, f"host {host.name} has {destination}")
+    if destination == site.bgp_address or any(destination == each.network_address + 1 for each in site.prefixes):
+        return Hop(site.id, Check.SITE, True, f"its router has {destination}")
     if holds(site.prefixes, destination):
         cure = f"Add a host with {destination} to {named(site.id)}, or send to one it has: {_hosts(site)}."
         raise DroppedError(Hop(site.id, Check.SITE, False, f"no host of it has {destination}", remedy=cure))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +12,12 @@ from typing import Any
 import yaml
 
 from podvnet.cluster import image as images
-from podvnet.cluster.programs import VARIABLE
 from podvnet.linux.namespace import entered
 from podvnet.runtime.probe import family_of
 from podvnet.testing import image
 from podvnet.testing.cni import eventually
-from podvnet.testing.lab import Lab, podvnet
+from podvnet.testing.kubernetes_program import program
+from podvnet.testing.lab import PODVNET, Lab, execute, podvnet
 from podvnet.testing.stage import Stage, stage
 
 AGNHOST = "localhost/agnhost:1"
@@ -27,9 +26,13 @@ BUSYBOX = "localhost/busybox:1"
 """busybox under all its names, ``/www``, ``/www/cgi-bin/whoami``. Static: only ``nslookup`` resolves names."""
 CONTROL = "control"
 _SECONDS = 240.0
+_SECONDS_TO_COME_UP = 600.0
 
 Object = dict[str, Any]
 """An object of Kubernetes."""
+Objects = list[Object]
+Words = list[str]
+Pairs = list[tuple[str, str]]
 
 
 class ClusterError(AssertionError):
@@ -56,9 +59,28 @@ class Cluster:
         return self.stage.lab
 
     def up(self, *options: str) -> None:
-        """Run ``podvnet cluster up``: what is there is changed to what the options say."""
+        """Run ``podvnet cluster up``: what is there is changed to what the options say. The images are there then.
+
+        Raises:
+            ClusterError: it is not ready for pods.
+        """
+        execute(*self.up_command(*options), seconds=_SECONDS_TO_COME_UP)
+        self.load(BUSYBOX, image.busybox)
+        self.load(AGNHOST, lambda name, target: images.program(name, target, program("agnhost"), "agnhost"))
+        # Pods of a namespace wait for it.
+        if not eventually(lambda: "default" in self.kubectl("get", "serviceaccounts", check=False), 30.0):
+            raise ClusterError("there is no service account")
+
+    def up_command(self, *options: str) -> Words:
+        """The command line of ``podvnet cluster up`` for this cluster."""
         chosen = [word for name in self.nodes for word in ("--node", name)]
-        podvnet("cluster", "up", "--control", CONTROL, *chosen, "--unsafe-no-fsync", *self.options, *options)
+        return [*PODVNET, "cluster", "up", "--control", CONTROL, *chosen, "--unsafe-no-fsync", *self.options, *options]
+
+    def down(self) -> None:
+        """Run ``podvnet cluster down``. The VMs stay, without the cluster."""
+        podvnet("cluster", "down")
+        self._addresses.clear()
+        self.lab.reopen()
 
     # -- the API
 
@@ -71,19 +93,19 @@ class Cluster:
         found: Object = json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json"))
         return found
 
-    def list(self, kind: str, namespace: str = "", selector: str = "") -> list[Object]:
+    def list(self, kind: str, namespace: str = "", selector: str = "") -> Objects:
         """Objects of a kind, of one namespace or of all."""
         where = ("-n", namespace) if namespace else ("-A",)
         chosen = ("-l", selector) if selector else ()
-        found: list[Object] = json.loads(self.kubectl("get", kind, *where, *chosen, "-o", "json"))["items"]
+        found: Objects = json.loads(self.kubectl("get", kind, *where, *chosen, "-o", "json"))["items"]
         return found
 
-    def apply(self, manifest: str | Object | list[Object], namespace: str = "default") -> None:
+    def apply(self, manifest: str | Object | Objects, namespace: str = "default") -> None:
         """Make objects be as they are said to be: YAML, an object, or several."""
         text = manifest if isinstance(manifest, str) else yaml.safe_dump_all(_several(manifest))
         self.kubectl("-n", namespace, "apply", "-f", "-", stdin=text)
 
-    def delete(self, manifest: str | Object | list[Object], namespace: str = "default") -> None:
+    def delete(self, manifest: str | Object | Objects, namespace: str = "default") -> None:
         """Delete objects, and wait until they are gone. Those that are gone already are no error."""
         text = manifest if isinstance(manifest, str) else yaml.safe_dump_all(_several(manifest))
         self.kubectl("-n", namespace, "delete", "--ignore-not-found", "--grace-period=1", "-f", "-", stdin=text)
@@ -92,7 +114,7 @@ class Cluster:
         """Wait until a Deployment, StatefulSet or DaemonSet (``deployment/web``) is as it should be."""
         self.kubectl("-n", namespace, "rollout", "status", what, f"--timeout={seconds:g}s")
 
-    def events(self, name: str, namespace: str = "default") -> list[tuple[str, str]]:
+    def events(self, name: str, namespace: str = "default") -> Pairs:
         """Reasons and messages of the events of an object."""
         chosen = f"involvedObject.name={name}"
         found = json.loads(self.kubectl("-n", namespace, "get", "events", "--field-selector", chosen, "-o", "json"))
@@ -176,14 +198,22 @@ class Cluster:
     # -- nodes
 
     def load(self, name: str, write: Callable[[str, Path], None]) -> None:
-        """Load an image into every node.
+        """Load an image into every node that lacks it.
 
         Args:
             name: with host and tag. ``imagePullPolicy`` must be ``IfNotPresent`` or ``Never`` if the tag is ``latest``.
             write: writes its archive; see :mod:`podvnet.testing.image` and :mod:`podvnet.cluster.image`.
         """
+        known = f"name=={name}"
+        lacking = [
+            node
+            for node in self.nodes
+            if name not in self.lab.inside(node, "ctr", "-n", "k8s.io", "image", "ls", "-q", known).stdout.split()
+        ]
+        if not lacking:
+            return
         with image.temporary(name, write) as archive:
-            for node in self.nodes:
+            for node in lacking:
                 self.lab.inside(node, "ctr", "-n", "k8s.io", "image", "import", str(archive))
 
     def processes(self, vm: str) -> dict[str, int]:
@@ -194,7 +224,8 @@ class Cluster:
     def node_address(self, node: str) -> str:
         """The address of a node."""
         found = self.get("node", node)["status"]["addresses"]
-        return next(each["address"] for each in found if each["type"] == "InternalIP")
+        address: str = next(each["address"] for each in found if each["type"] == "InternalIP")
+        return address
 
 
 def pod(
@@ -255,20 +286,8 @@ def cluster(file: Path, *options: str, nodes: tuple[str, ...] = ("node1", "node2
     with stage(file) as fabric:
         made = Cluster(fabric, nodes, options)
         made.up()
-        made.load(BUSYBOX, image.busybox)
-        made.load(AGNHOST, lambda name, target: images.program(name, target, _agnhost(), "agnhost"))
-        # Pods of a namespace wait for it.
-        if not eventually(lambda: "default" in made.kubectl("get", "serviceaccounts", check=False), 30.0):
-            raise ClusterError("there is no service account")
         yield made
 
 
-def _agnhost() -> Path:
-    folder = os.environ.get(VARIABLE)
-    if not folder:
-        raise ClusterError(f"{VARIABLE} names no directory; scripts/test kubernetes builds it")
-    return Path(folder) / "agnhost"
-
-
-def _several(manifest: Object | list[Object]) -> list[Object]:
+def _several(manifest: Object | Objects) -> Objects:
     return manifest if isinstance(manifest, list) else [manifest]

@@ -28,13 +28,15 @@ class CommandError(AssertionError):
     """A program failed; the message holds all it said."""
 
 
-def execute(*argv: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def execute(
+    *argv: str, check: bool = True, stdin: str = "", seconds: float = _TIMEOUT
+) -> subprocess.CompletedProcess[str]:
     """Run a program.
 
     Raises:
         CommandError: it failed, and ``check`` is set.
     """
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
     if check and done.returncode != 0:
         msg = f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         raise CommandError(msg)

@@ -62,6 +62,7 @@ def ask(made: GatewayDraft, source: str, destination: str, port: int = 80) -> di
         ("office/printer", "one", "delivered to NIC one"),
         ("192.168.0.9", "10.1.1.4", "delivered to NIC two"),
         ("one", "172.16.0.1", "leaves by gateway er to a device that is not of this fabric"),
+        ("one", "192.168.0.1", "leaves by gateway vpn to site office: its router has 192.168.0.1"),
         ("one", "192.168.0.10", "dropped at site office: no host of it has 192.168.0.10"),
     ],
 )

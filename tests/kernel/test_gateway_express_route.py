@@ -1,0 +1,163 @@
+"""An ExpressRoute circuit of two links beside a VPN to the same office: the way of packets as links die and return."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podvnet.fabric.gateways import link_counters
+from podvnet.linux import namespace
+from podvnet.plan import names
+from podvnet.testing.cni import eventually
+from podvnet.testing.gateway_stage import GROUP, GatewayStage, gateway_stage
+
+FILE = Path(__file__).parent / "gateway-express-route.yaml"
+EDGE, VPN = f"{names.PREFIX}edge-line", f"{names.PREFIX}gateway-vpn"
+LINKS = ("primary", "secondary")
+SECONDS = 60
+"""For what takes seconds on a quiet machine."""
+FAILOVER = 10
+"""BFD gives a link up after 0.9 s; the rest is for a machine that others use."""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[GatewayStage]:
+    hosts = (("desk", "office..desk", "192.168.10.10"),)
+    pods = (("hub-pod", "hub"), ("spoke-pod", "spoke"))
+    with gateway_stage(FILE, hosts, pods, (("hub", "10.90.1.4"),)) as made:
+        for name in ("to-office", "to-line"):
+            assert eventually(lambda name=name: made.is_connected(name), SECONDS), made.connection(name)
+        assert eventually(lambda: way(made) == "line", SECONDS)
+        yield made
+
+
+def way(stage: GatewayStage) -> str:
+    """By which gateway a call from the office passes, as the links count; empty when it does not come about."""
+    before = passed()
+    answered = stage.reaches("desk", "hub-pod", timeout=1)
+    line, tunnel = (now - then for now, then in zip(passed(), before, strict=True))
+    if not answered:
+        return ""
+    return "line" if line > tunnel else "tunnel"
+
+
+def passed() -> tuple[int, int]:
+    """Bytes by the edge's links, and between the VPN gateway and the hub."""
+    edge, vpn = link_counters.read(EDGE), link_counters.read(VPN)
+    return sum(edge[each][0] for each in LINKS), vpn["vnet1"][1]
+
+
+def carried(link: str) -> int:
+    """Bytes that a link of the circuit has carried, both ways."""
+    return sum(link_counters.read(EDGE)[link])
+
+
+@contextmanager
+def dead(*links: str) -> Iterator[None]:
+    """Links of the circuit that drop everything without a word."""
+    for link in links:
+        hook = f"type filter hook ingress device {link} priority 0; policy drop;"
+        nft(f"table netdev {link} {{\n chain cut {{\n {hook}\n }}\n}}\n")
+    try:
+        yield
+    finally:
+        for link in links:
+            nft(f"delete table netdev {link}")
+
+
+def nft(text: str) -> None:
+    inside = f"--net={namespace.path(EDGE)}"
+    subprocess.run(["nsenter", inside, "--", "nft", "-f", "-"], input=text, text=True, check=True)
+
+
+@pytest.mark.parametrize("pod", ["hub-pod", "spoke-pod", "hub"])
+def test_the_office_and_pods_reach_each_other_with_their_own_addresses(stage: GatewayStage, pod: str) -> None:
+    assert stage.call("desk", pod) == stage.places["desk"].address
+    assert stage.call(pod, "desk") == stage.places[pod].address
+
+
+def test_express_route_is_preferred_for_equal_prefixes(stage: GatewayStage) -> None:
+    assert way(stage) == "line"
+    nics: Any = stage.cloud.network.network_interfaces
+    routes = nics.begin_get_effective_route_table(GROUP, "hub").result().value
+    learned = [each for each in routes if each.source == "VirtualNetworkGateway" and each.state == "Active"]
+    assert ["192.168.10.0/24"] in [each.address_prefix for each in learned]
+
+
+def test_one_dead_link_moves_its_traffic_to_the_other(stage: GatewayStage) -> None:
+    for link, other in (LINKS, LINKS[::-1]):
+        with dead(link):
+            began = time.monotonic()
+            assert eventually(lambda: all(stage.reaches("desk", "hub-pod", timeout=0.3) for _ in range(8)), FAILOVER)
+            assert time.monotonic() - began < FAILOVER
+            before = carried(other)
+            assert stage.reaches("hub-pod", "desk")
+            assert carried(other) > before
+            assert way(stage) == "line"
+            assert stage.is_connected("to-line")
+        assert eventually(lambda: len(up(stage)) == len(LINKS), SECONDS)
+
+
+def up(stage: GatewayStage) -> list[str]:
+    """The links whose BGP session is up, as the edge's routes say."""
+    circuits: Any = stage.cloud.network.express_route_circuits
+    found = []
+    for link in LINKS:
+        table = circuits.begin_list_routes_table(GROUP, "line", "AzurePrivatePeering", link).result().value or []
+        if any(each.network == "192.168.10.0/24" for each in table):
+            found.append(link)
+    return found
+
+
+def test_the_vpn_is_taken_while_both_links_are_dead_and_left_when_they_are_back(stage: GatewayStage) -> None:
+    with dead(*LINKS):
+        assert eventually(lambda: way(stage) == "tunnel", FAILOVER)
+        for pod in ("hub-pod", "spoke-pod"):
+            assert stage.reaches(pod, "desk")
+            assert stage.reaches("desk", pod)
+        assert eventually(lambda: not stage.is_connected("to-line"), SECONDS)
+        assert stage.is_connected("to-office")
+    assert eventually(lambda: way(stage) == "line", SECONDS)
+    assert eventually(lambda: stage.is_connected("to-line"), SECONDS)
+
+
+def test_a_transfer_goes_on_through_the_loss_of_both_links(stage: GatewayStage) -> None:
+    """One connection, its bytes acknowledged by the office, while routes move to the VPN under it and back."""
+    with stage.transfer("hub-pod", "desk") as transfer:
+        assert eventually(lambda: transfer.rounds > 0, SECONDS)
+        with dead(*LINKS):
+            before = transfer.rounds
+            assert eventually(lambda: transfer.rounds > before + 2, SECONDS)
+        assert eventually(lambda: way(stage) == "line", SECONDS)
+        before = transfer.rounds
+        assert eventually(lambda: transfer.rounds > before + 2, SECONDS)
+
+
+def test_circuits_say_what_is_true_of_their_links(stage: GatewayStage) -> None:
+    circuits: Any = stage.cloud.network.express_route_circuits
+    table = circuits.begin_list_arp_table(GROUP, "line", "AzurePrivatePeering", "primary").result().value
+    assert {each.ip_address for each in table} >= {"172.31.0.1", "172.31.0.2"}
+    before = circuits.get_stats(GROUP, "line")
+    for _ in range(5):
+        assert stage.reaches("desk", "hub-pod")
+    after = circuits.get_stats(GROUP, "line")
+    assert after.primarybytes_in + after.secondarybytes_in > before.primarybytes_in + before.secondarybytes_in
+    gateways: Any = stage.cloud.network.virtual_network_gateways
+    learned = {each.network: each.as_path for each in gateways.begin_get_learned_routes(GROUP, "er").result().value}
+    assert learned["192.168.10.0/24"] == "12076-65010"
+
+
+def test_another_md5_key_ends_the_sessions_and_the_right_one_brings_them_back(stage: GatewayStage) -> None:
+    peerings: Any = stage.cloud.network.express_route_circuit_peerings
+    peering = peerings.get(GROUP, "line", "AzurePrivatePeering")
+    for key, connected in (("not-the-key", False), ("key-of-the-line", True)):
+        peering.shared_key = key
+        peerings.begin_create_or_update(GROUP, "line", "AzurePrivatePeering", peering).result()
+        assert eventually(lambda wanted=connected: stage.is_connected("to-line") is wanted, SECONDS)
+        assert eventually(lambda wanted=connected: way(stage) == ("line" if wanted else "tunnel"), SECONDS)

@@ -1,0 +1,175 @@
+"""A VPN gateway with real tunnels: strongSwan at every end, FRR where BGP is spoken, pods and hosts on premises."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podvnet.cli import client
+from podvnet.linux import namespace
+from podvnet.runtime import probe
+from podvnet.testing.cni import eventually
+from podvnet.testing.gateway_stage import GATEWAY_RUN, GROUP, GatewayStage, gateway_stage
+from podvnet.testing.lab import podvnet
+
+FILE = Path(__file__).parent / "gateway-vpn.yaml"
+WEB = "198.51.100.9"
+PARIS, LYON = "198.51.100.10", "198.51.100.20"
+TUNNEL_MTU, LARGEST_SEGMENT = 1400, 1350
+SECONDS = 40
+"""For what takes seconds on a quiet machine."""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[GatewayStage]:
+    hosts = (("paris", "paris..desk", "192.168.10.10"), ("lyon", "lyon..desk", "192.168.20.10"))
+    pods = (("hub-pod", "hub"), ("spoke-pod", "spoke"))
+    vms = (("hub", "10.80.1.4"), ("alone", "10.80.2.4"))
+    with gateway_stage(FILE, hosts, pods, vms) as made:
+        made.lab.servers.listen(made.lab.internet(), WEB)
+        for name in ("to-paris", "to-lyon"):
+            assert eventually(lambda name=name: made.is_connected(name), SECONDS), made.connection(name)
+        assert eventually(lambda: made.reaches("lyon", "spoke-pod"), SECONDS)
+        yield made
+
+
+@pytest.mark.parametrize("site", ["paris", "lyon"])
+@pytest.mark.parametrize("pod", ["hub-pod", "spoke-pod", "hub"])
+def test_on_premises_and_pods_reach_each_other_with_their_own_addresses(
+    stage: GatewayStage, site: str, pod: str
+) -> None:
+    assert stage.call(site, pod) == stage.places[site].address
+    assert stage.call(pod, site) == stage.places[pod].address
+
+
+def test_the_gateway_passes_on_from_one_site_to_another(stage: GatewayStage) -> None:
+    """The device of Paris is told of Azure's prefixes only, so it has no way back."""
+    desk, other = stage.places["lyon"], stage.places["paris"]
+    assert not probe.datagram_passes(desk.descriptor, other.address, 100)
+    assert (other.address, desk.address) in stage.lab.servers.callers
+
+
+def test_packets_larger_than_the_tunnel_takes_are_refused_with_its_size_and_connections_fit(
+    stage: GatewayStage,
+) -> None:
+    pod, desk = stage.places["hub-pod"], stage.places["paris"]
+    assert probe.datagram_passes(pod.descriptor, desk.address, TUNNEL_MTU, timeout=3)
+    assert not probe.datagram_passes(pod.descriptor, desk.address, TUNNEL_MTU + 1)
+    assert segment(pod.descriptor, desk.address) <= LARGEST_SEGMENT
+    assert segment(desk.descriptor, pod.address) <= LARGEST_SEGMENT
+
+
+def segment(descriptor: int, destination: str) -> int:
+    """The largest segment that a connection sends."""
+    with namespace.entered(descriptor):
+        caller = socket.socket()
+    with closing(caller):
+        caller.settimeout(3)
+        caller.connect((destination, probe.PORT))
+        return caller.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+
+
+def test_bytes_are_counted_as_they_pass(stage: GatewayStage) -> None:
+    before = stage.connection("to-paris")
+    for _ in range(10):
+        assert stage.reaches("paris", "hub-pod")
+
+    def has_grown() -> bool:
+        now = stage.connection("to-paris")
+        return all(now[each] > before[each] for each in ("ingressBytesTransferred", "egressBytesTransferred"))
+
+    assert eventually(has_grown, SECONDS)
+    status = stage.connection("to-paris")["tunnelConnectionStatus"]
+    assert [each["connectionStatus"] for each in status] == ["Connected"]
+
+
+def test_the_gateway_tells_its_peers_routes_and_sessions(stage: GatewayStage) -> None:
+    gateways: Any = stage.cloud.network.virtual_network_gateways
+    (peer,) = gateways.begin_get_bgp_peer_status(GROUP, "vpn").result().value
+    assert (peer.neighbor, peer.asn, peer.state, peer.routes_received) == ("192.168.20.1", 65020, "Connected", 1)
+    learned = {each.network: each.as_path for each in gateways.begin_get_learned_routes(GROUP, "vpn").result().value}
+    assert learned["192.168.20.0/24"] == "65020"
+    told = gateways.begin_get_advertised_routes(GROUP, "vpn", peer="192.168.20.1").result().value
+    assert {"10.80.0.0/16", "10.81.0.0/16", "192.168.10.0/24"} <= {each.network for each in told}
+
+
+def test_a_subnet_without_propagation_hears_of_no_site(stage: GatewayStage) -> None:
+    assert not stage.reaches("alone", "paris", timeout=0.5)
+    assert not stage.reaches("lyon", "alone", timeout=0.5)
+    assert stage.reaches("hub", "paris")
+
+
+def test_a_default_route_to_on_premises_leads_everything_there(stage: GatewayStage) -> None:
+    gateways: Any = stage.cloud.network.local_network_gateways
+    device = gateways.get(GROUP, "paris")
+    device.local_network_address_space.address_prefixes = ["192.168.10.0/24", "0.0.0.0/0"]
+    gateways.begin_create_or_update(GROUP, "paris", device).result()
+    hub, alone = stage.places["hub"].descriptor, stage.places["alone"].descriptor
+    assert eventually(lambda: probe.seen_as(hub, WEB) == PARIS, SECONDS)  # out by the site's own way to the internet
+    assert probe.seen_as(alone, WEB) not in {"", PARIS}
+    device.local_network_address_space.address_prefixes = ["192.168.10.0/24"]
+    gateways.begin_create_or_update(GROUP, "paris", device).result()
+    assert eventually(lambda: probe.seen_as(hub, WEB) not in {"", PARIS}, SECONDS)
+
+
+def test_a_wrong_key_connects_nothing_and_the_right_one_does_without_a_restart(stage: GatewayStage) -> None:
+    charon = stage.program("tunnel-gateway-vpn..to-paris", "charon")
+    stage.connections.begin_set_shared_key(GROUP, "to-paris", {"value": "not-the-key"}).result()
+    assert eventually(
+        lambda: "shared keys differ" in stage.connection("to-paris").get("connectionStatusReason", ""), SECONDS
+    )
+    assert stage.connection("to-paris")["connectionStatus"] == "NotConnected"
+    assert not stage.reaches("paris", "hub-pod", timeout=0.5)
+    assert not stage.reaches("hub-pod", "paris", timeout=0.5)
+    assert stage.reaches("lyon", "hub-pod")  # another tunnel does not notice
+    stage.connections.begin_set_shared_key(GROUP, "to-paris", {"value": "key-of-paris"}).result()
+    assert eventually(lambda: stage.is_connected("to-paris"), SECONDS), stage.connection("to-paris")
+    assert eventually(lambda: stage.reaches("paris", "hub-pod"), SECONDS)
+    assert stage.program("tunnel-gateway-vpn..to-paris", "charon") == charon
+    assert "connectionStatusReason" not in stage.connection("to-paris")
+
+
+def test_no_key_is_on_a_disk_or_in_a_log_for_others_to_read(stage: GatewayStage) -> None:
+    assert stage.lab.status()
+    for root in (GATEWAY_RUN, Path(os.environ["PODVNET_STATE"]) / "fabric"):
+        for path in root.rglob("*"):
+            if path.is_file() and b"key-of-lyon" in path.read_bytes():
+                assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_connection_that_is_reset_comes_back(stage: GatewayStage) -> None:
+    before = stage.connection("to-lyon")["tunnelConnectionStatus"][0]["lastConnectionEstablishedUtcTime"]
+    stage.connections.begin_reset_connection(GROUP, "to-lyon").result()
+
+    def came_back() -> bool:
+        found = stage.connection("to-lyon")
+        return bool(
+            found["connectionStatus"] == "Connected"
+            and found["tunnelConnectionStatus"][0]["lastConnectionEstablishedUtcTime"] != before
+        )
+
+    assert eventually(came_back, SECONDS), stage.connection("to-lyon")
+    assert eventually(lambda: stage.reaches("lyon", "spoke-pod"), SECONDS)
+
+
+def test_commands_run_on_premises(stage: GatewayStage) -> None:
+    sites = {each["name"]: each for each in json.loads(podvnet("onprem", "list", "--json").stdout)}
+    assert [each["address"] for each in sites["paris"]["hosts"]] == ["192.168.10.10", "192.168.10.11"]
+    assert "192.168.10.10/24" in podvnet("onprem", "exec", "paris/desk", "--", "ip", "address").stdout
+    assert "dev internet" in podvnet("onprem", "exec", "lyon", "--", "ip", "route").stdout
+    refused = podvnet("onprem", "exec", "paris/nobody", "--", "true", check=False)
+    assert refused.returncode == 1
+    assert "lyon/desk" in refused.stderr
+    assert stage.lab.status()["sites"][0]["publicAddress"] == PARIS
+
+
+def test_the_kernel_holds_what_the_store_says(stage: GatewayStage) -> None:
+    assert client.ask("GET", "/agreement")["steps"] == []
+    assert stage.is_connected("to-paris")
