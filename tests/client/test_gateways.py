@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import requests
 from azure.core.exceptions import HttpResponseError
 
 from podvnet.testing.cloud import Cloud
+from podvnet.testing.cni import eventually
 from podvnet.testing.refusal import located, part, reference
 
 GROUP = "gateways"
 SECRET, MD5 = "Secret-of-the-tunnel", "SecretOfTheCircuit"
 HOME = "virtualNetworks/home/subnets/GatewaySubnet"
+PATIENCE = 120.0
+"""Seconds for what comes about by itself, on a machine that has much else to do."""
 SITE_VERSION = "2024-05-01"
 
 
@@ -90,7 +94,7 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
     bgp = {"asn": 65010, "bgpPeeringAddress": "192.168.255.1"}
     office = located(
         gatewayIpAddress="198.51.100.20",
-        localNetworkAddressSpace={"addressPrefixes": ["192.168.0.0/16"]},
+        localNetworkAddressSpace={"addressPrefixes": ["192.168.255.1/32"]},
         bgpSettings=bgp,
     )
     network.local_network_gateways.begin_create_or_update(GROUP, "office", office).result()
@@ -113,6 +117,7 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
         bgpAddress="192.168.255.1",
         tunnels=tunnels,
         circuits=[{"serviceKey": circuit.service_key}],
+        circuitSharedKey=MD5,
     )
     assert answered.status_code == 201, answered.text
     peering: Any = {
@@ -161,6 +166,26 @@ def test_a_gateway_is_as_it_is_shown(stage: Stage) -> None:
     assert tagged.tags == {"a": "b"}
 
 
+def test_a_circuit_connects_and_says_what_passes(stage: Stage) -> None:
+    network = stage.network
+    connections, circuits = network.virtual_network_gateway_connections, network.express_route_circuits
+
+    def rows(ask: Callable[..., Any], link: str) -> list[Any]:
+        found: list[Any] = ask(GROUP, "line", "AzurePrivatePeering", link).result().value
+        return found
+
+    up = eventually(lambda: connections.get(GROUP, "to-line").connection_status == "Connected", PATIENCE)
+    assert up, connections.get(GROUP, "to-line").as_dict()
+    for link, customer in (("primary", "172.16.1.1"), ("secondary", "172.16.1.5")):
+        table = rows(circuits.begin_list_routes_table, link)
+        assert ("192.168.0.0/16", customer) in {(each.network, each.next_hop) for each in table}
+        assert customer in {each.neighbor for each in rows(circuits.begin_list_routes_table_summary, link)}
+    stats = circuits.get_stats(GROUP, "line")
+    assert min(stats.primarybytes_in, stats.primarybytes_out, stats.secondarybytes_in, stats.secondarybytes_out) > 0
+    learned = network.virtual_network_gateways.begin_get_learned_routes(GROUP, "er").result().value
+    assert "192.168.0.0/16" in {each.network for each in learned}
+
+
 def test_it_becomes_active_active_and_returns(stage: Stage) -> None:
     both = ("publicIPAddresses/gw", "publicIPAddresses/gw2")
     found = stage.gateway("vpn", "Vpn", "VpnGw2AZ", *both, activeActive=True, enableBgp=True)
@@ -174,7 +199,7 @@ def test_a_device_is_as_it_is_shown(stage: Stage) -> None:
     devices = stage.network.local_network_gateways
     found = devices.get(GROUP, "office")
     assert (found.gateway_ip_address, found.bgp_settings.asn) == ("198.51.100.20", 65010)
-    assert found.local_network_address_space.address_prefixes == ["192.168.0.0/16"]
+    assert found.local_network_address_space.address_prefixes == ["192.168.255.1/32"]
     assert devices.begin_create_or_update(GROUP, "office", found).result().as_dict() == found.as_dict()
     assert [each.name for each in devices.list(GROUP)] == ["office"]
 
@@ -185,7 +210,7 @@ def test_a_connection_is_as_it_is_shown_and_says_what_has_become_of_it(stage: St
     assert (found.connection_type, found.connection_protocol, found.enable_bgp) == ("IPsec", "IKEv2", True)
     # The office has another key.
     assert found.connection_status in {"Unknown", "Connecting", "NotConnected"}
-    assert (found.ingress_bytes_transferred, found.egress_bytes_transferred) == (0, 0)
+    assert all(isinstance(each, int) for each in (found.ingress_bytes_transferred, found.egress_bytes_transferred))
     assert found.shared_key is None
     policy = {
         "saLifeTimeSeconds": 3600, "saDataSizeKilobytes": 1024000, "ipsecEncryption": "AES256",
@@ -275,8 +300,11 @@ def test_a_circuit_is_as_it_is_shown(stage: Stage) -> None:
         circuits.begin_list_routes_table_summary,
     ):
         assert isinstance(ask(GROUP, "line", "AzurePrivatePeering", "primary").result().value, list)
-        code = refusal(lambda ask=ask: ask(GROUP, "line", "AzurePrivatePeering", "third").result())
-        assert code == (400, "InvalidRequestFormat")
+        assert refusal(partial(_asked, ask, "third")) == (400, "InvalidRequestFormat")
+
+
+def _asked(ask: Callable[..., Any], link: str) -> Any:
+    return ask(GROUP, "line", "AzurePrivatePeering", link).result()
 
 
 def test_authorizations_are_given_and_used(stage: Stage) -> None:
@@ -318,20 +346,61 @@ def test_networks_use_the_gateways_of_a_peer(stage: Stage) -> None:
     peerings.begin_delete(GROUP, "home", "to-spoke").result()
 
 
+def test_a_key_that_is_set_right_connects_and_one_that_is_wrong_does_not(stage: Stage) -> None:
+    network = stage.network
+    connections, gateways = network.virtual_network_gateway_connections, network.virtual_network_gateways
+
+    def is_up() -> bool:
+        return bool(connections.get(GROUP, "to-office").connection_status == "Connected")
+
+    assert not is_up()
+    connections.begin_set_shared_key(GROUP, "to-office", {"value": "wrong"}).result()
+    assert eventually(is_up, PATIENCE), connections.get(GROUP, "to-office").as_dict()
+
+    def learned() -> dict[str, Any]:
+        return {each.network: each for each in gateways.begin_get_learned_routes(GROUP, "vpn").result().value}
+
+    assert eventually(lambda: "192.168.0.0/16" in learned(), PATIENCE), learned().keys()
+    route = learned()["192.168.0.0/16"]
+    assert (route.source_peer, route.as_path, route.origin, route.local_address) == (
+        "192.168.255.1",
+        "65010",
+        "EBgp",
+        "10.0.255.30",
+    )
+    (peer,) = gateways.begin_get_bgp_peer_status(GROUP, "vpn", peer="192.168.255.1").result().value
+    assert (peer.state, peer.asn, peer.local_address) == ("Connected", 65010, "10.0.255.30")
+
+    def told() -> set[str]:
+        found = gateways.begin_get_advertised_routes(GROUP, "vpn", peer="192.168.255.1").result().value
+        return {each.network for each in found}
+
+    assert eventually(lambda: "10.0.0.0/16" in told(), PATIENCE), told()
+    up = connections.get(GROUP, "to-office")
+    assert eventually(lambda: connections.get(GROUP, "to-office").ingress_bytes_transferred > 0, PATIENCE), up.as_dict()
+    assert [each.connection_status for each in up.tunnel_connection_status] == ["Connected"]
+
+    connections.begin_set_shared_key(GROUP, "to-office", {"value": SECRET}).result()
+    # What it has learned stays for as long as BGP waits for a peer; no packet takes it.
+    assert eventually(lambda: not is_up(), PATIENCE)
+
+
 def test_what_is_in_use_is_deleted_last(stage: Stage) -> None:
     network = stage.network
-    for act, code in (
-        (lambda: network.virtual_network_gateways.begin_delete(GROUP, "vpn"), "VirtualNetworkGatewayCannotBeDeleted"),
-        (lambda: network.local_network_gateways.begin_delete(GROUP, "office"), "LocalNetworkGatewayCannotBeDeleted"),
-        (lambda: network.public_ip_addresses.begin_delete(GROUP, "gw"), "PublicIPAddressCannotBeDeleted"),
-        (lambda: network.subnets.begin_delete(GROUP, "home", "GatewaySubnet"), "InUseSubnetCannotBeDeleted"),
-        (lambda: network.express_route_circuits.begin_delete(GROUP, "line"), "ExpressRouteCircuitCannotBeDeleted"),
+    for operations, names, code in (
+        (network.virtual_network_gateways, ("vpn",), "VirtualNetworkGatewayCannotBeDeleted"),
+        (network.local_network_gateways, ("office",), "LocalNetworkGatewayCannotBeDeleted"),
+        (network.public_ip_addresses, ("gw",), "PublicIPAddressCannotBeDeleted"),
+        (network.subnets, ("home", "GatewaySubnet"), "InUseSubnetCannotBeDeleted"),
+        (network.express_route_circuits, ("line",), "ExpressRouteCircuitCannotBeDeleted"),
     ):
-        assert refusal(lambda act=act: act().result()) == (400, code)
-    code = refusal(
-        lambda: network.express_route_circuit_peerings.begin_delete(GROUP, "line", "AzurePrivatePeering").result()
-    )
-    assert code == (409, "ExpressRouteCircuitPeeringCannotBeDeleted")
+        assert refusal(partial(_removed, operations, *names)) == (400, code)
+    peering = partial(_removed, network.express_route_circuit_peerings, "line", "AzurePrivatePeering")
+    assert refusal(peering) == (409, "ExpressRouteCircuitPeeringCannotBeDeleted")
+
+
+def _removed(operations: Any, *names: str) -> Any:
+    return operations.begin_delete(GROUP, *names).result()
 
 
 def test_keys_are_in_no_answer(stage: Stage) -> None:

@@ -35,7 +35,7 @@ def stage() -> Iterator[GatewayStage]:
     with gateway_stage(FILE, hosts, pods, vms) as made:
         made.lab.servers.listen(made.lab.internet(), WEB)
         for name in ("to-paris", "to-lyon"):
-            assert eventually(lambda name=name: made.is_connected(name), SECONDS), made.connection(name)
+            assert made.waits_for(name, SECONDS), made.connection(name)
         assert eventually(lambda: made.reaches("lyon", "spoke-pod"), SECONDS)
         yield made
 

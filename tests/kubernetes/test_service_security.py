@@ -30,6 +30,8 @@ GROUP, SECURITY_GROUP, MEMBERS, RULE = "podvnet", "nodes", "guarded", "closes-gu
 OUTSIDE = "198.51.100.10"
 GUARDED, NEAR, FAR = "guarded", "near", "far"
 HOST_PORT = 8088
+CALLERS_PORT = 8081
+"""Where callers that are pods are told whom to ask: no port that a rule closes."""
 ANNOTATIONS = {"application-security-groups": MEMBERS, "fixed-ip": "10.1.30.10"}
 """Of the guarded pod. With an address of its own: those that the NIC has from the file are not an agent's to change."""
 SECONDS = 2.0
@@ -130,8 +132,10 @@ OBJECTS: list[Object] = [
         },
     },
     guarded_pod(),
-    pod(NEAR, node="node1"),
-    pod(FAR, node="node2"),
+    *(
+        pod(name, node=node, args=("netexec", f"--http-port={CALLERS_PORT}"), port=CALLERS_PORT)
+        for name, node in ((NEAR, "node1"), (FAR, "node2"))
+    ),
 ]
 
 
@@ -162,7 +166,7 @@ class Guard:
         """Ask the guarded pod once; tell whether it has answered."""
         address, port = self.ways[row.way]
         if row.caller in {NEAR, FAR}:
-            return self.cluster.dial(row.caller, address, port, "hostname") == GUARDED
+            return self.cluster.dial(row.caller, address, port, "hostname", caller_port=CALLERS_PORT) == GUARDED
         lab = self.cluster.lab
         descriptor = lab.internet() if row.caller == "internet" else lab.vm(row.caller)
         source = OUTSIDE if row.caller == "internet" else ""

@@ -96,6 +96,7 @@ def up(
     from podvnet.cluster.readiness import NotReadyError
     from podvnet.cluster.settings import ClusterSettings, Images, PodMode, ProxyMode
     from podvnet.cluster.vm import Vm, VmError
+    from podvnet.cluster.watchers import LIMIT, lacking
 
     def progress(what: str) -> None:
         if not as_json:
@@ -105,6 +106,13 @@ def up(
     before = record.load(directory())
     control = control or (before.control if before else topology.CONTROL)
     names = named or (before.nodes if before else topology.node_names(nodes))
+    short = lacking(len(names)) if before is None else 0
+    if short:
+        raise FailureError(
+            f"the machine lets programs have too few watchers of files: {short} more are needed",
+            f"sysctl -w {LIMIT}=1024",
+            as_json=as_json,
+        )
     brought_up = before is not None and before.brought_up
     if file or not client.running():
         brought_up = brought_up or not client.running()

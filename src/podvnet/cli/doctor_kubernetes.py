@@ -14,10 +14,10 @@ from typing import Any
 
 from podvnet.cli import agent_status
 from podvnet.cli import conflist as conflists
+from podvnet.cli.containerd_settings import CONFIG, bin_dirs
 from podvnet.cli.finding import BAD, NOTE, OK, Finding
 
 KUBELET_CONFIGS = (Path("/var/lib/kubelet/config.yaml"), Path("/var/lib/kubelet/config.json"))
-CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
 _KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
 _CONFLIST = Path("/etc/cni/net.d") / conflists.NAME
 _PROC = Path("/proc")
@@ -38,7 +38,7 @@ def looks() -> Iterator[Finding]:
     yield from reverse_path(_PROC)
     yield from connections(_PROC)
     yield from forward_policy()
-    yield from containerd(CONTAINERD_CONFIG)
+    yield from containerd(CONFIG)
     if config is not None:
         yield from kubelet(config)
 
@@ -114,7 +114,7 @@ def containerd(config: Path) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("containerd", NOTE, f"{config} cannot be read: {error}", "see what containerd says of it")
         return
-    folders = list(_bin_dirs(document))
+    folders = list(bin_dirs(document))
     if folders and _BIN_DIR not in folders:
         remedy = f"""sed -i 's|bin_dir = ".*"|bin_dir = "{_BIN_DIR}"|' {config}; systemctl restart containerd"""
         yield Finding("containerd", BAD, f"it looks for plug-ins in {', '.join(folders)} alone", remedy)
@@ -153,14 +153,6 @@ def _most_pods(config: Path, most: int) -> Iterator[Finding]:
         yield Finding("maxPods", NOTE, words, remedy)
     else:
         yield Finding("maxPods", OK, f"{most}, and {addresses} addresses")
-
-
-def _bin_dirs(document: dict[str, Any]) -> Iterator[str]:
-    """The folders of plug-ins that are set, in any version of containerd's settings."""
-    plugins = document.get("plugins", {})
-    for name in ("cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"):
-        cni = plugins.get(name, {}).get("cni", {})
-        yield from filter(None, [cni.get("bin_dir"), *cni.get("bin_dirs", [])])
 
 
 def _read(config: Path) -> dict[str, Any]:

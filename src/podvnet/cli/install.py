@@ -22,7 +22,7 @@ import click
 
 from podvnet.agent.conflist_gate import withdrawn
 from podvnet.cli import conflist as conflists
-from podvnet.cli import in_host, kernel_settings
+from podvnet.cli import containerd_settings, in_host, kernel_settings
 from podvnet.cli.fabric import json_option
 from podvnet.cli.in_host import PROGRAMS, copy, copy_programs, write
 from podvnet.cli.output import FailureError, print_json
@@ -33,6 +33,8 @@ NETAVARK = Path("/usr/local/libexec/netavark/azure-vnet")
 UNIT = Path("/etc/systemd/system/podvnet-agent.service")
 ENVIRONMENT = Path("/etc/podvnet/agent.env")
 """Options of the agent as variables, read at its start."""
+KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
+"""kubelet's own: what a node's agent asks is allowed to it, for its own node and pods."""
 RUN = Path("/run/podvnet")
 STATE = Path("/var/lib/podvnet")
 DOCKER_SOCKET = Path("/run/docker/plugins/azure-vnet.sock")
@@ -151,6 +153,7 @@ def install(
         done.append(_serve_docker())
     if kubernetes:
         done += _set_kernel(mode, now=True, persist=True, as_json=as_json)
+        done += _follow_kubernetes(bin_dir, as_json=as_json)
     if not no_agent:
         done.append(_start_agent(target, as_json=as_json))
     conf_dir.mkdir(parents=True, exist_ok=True)
@@ -210,7 +213,7 @@ def uninstall(
         (bin_dir / program).unlink(missing_ok=True)
     conflists.unlink_reference(bin_dir)
     NETAVARK.unlink(missing_ok=True)
-    removed += kernel_settings.forget()
+    removed += _forget_kubernetes()
     if _forget_docker():
         removed.append(f"Docker's driver azure-vnet, from {ENVIRONMENT}")
     _say_removed(removed, as_json=as_json)
@@ -298,21 +301,50 @@ def _environment() -> dict[str, str]:
     return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
 
 
-def _serve_docker() -> str:
-    if _environment().get("PODVNET_DOCKER") != "1":
+def _set_option(name: str, value: str) -> None:
+    if name not in _environment():
         ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
         text = ENVIRONMENT.read_text(encoding="utf-8") if ENVIRONMENT.exists() else ""
-        write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}PODVNET_DOCKER=1\n")
+        write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n")
+
+
+def _serve_docker() -> str:
+    if _environment().get("PODVNET_DOCKER") != "1":
+        _forget_option("PODVNET_DOCKER")
+        _set_option("PODVNET_DOCKER", "1")
     return f"Docker's driver azure-vnet, by {ENVIRONMENT}"
 
 
 def _forget_docker() -> bool:
     """Take back what :func:`_serve_docker` wrote, and nothing else of the file; tell whether it was there."""
     DOCKER_SOCKET.unlink(missing_ok=True)  # of an agent that was killed: Docker would go on asking there
-    if "PODVNET_DOCKER" not in _environment():
+    return _forget_option("PODVNET_DOCKER")
+
+
+def _follow_kubernetes(bin_dir: Path, *, as_json: bool) -> list[str]:
+    """Have the agent speak to the API server as kubelet does, and containerd look where the plug-in is."""
+    _set_option("PODVNET_KUBECONFIG", str(KUBECONFIG))
+    done = [f"the agent's way to the API server, {KUBECONFIG}, by {ENVIRONMENT}"]
+    try:
+        changed = containerd_settings.point_to(bin_dir)
+    except containerd_settings.NotPointedError as error:
+        raise FailureError(str(error), error.remedy, as_json=as_json) from None
+    return [*done, *changed]
+
+
+def _forget_kubernetes() -> list[str]:
+    removed = kernel_settings.forget()
+    if _environment().get("PODVNET_KUBECONFIG") == str(KUBECONFIG) and _forget_option("PODVNET_KUBECONFIG"):
+        removed.append(f"the agent's way to the API server, from {ENVIRONMENT}")
+    return removed
+
+
+def _forget_option(name: str) -> bool:
+    """Take an option out of the file, and nothing else; tell whether it was there."""
+    if name not in _environment():
         return False
     lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = "".join(line for line in lines if line.partition("=")[0].strip() != "PODVNET_DOCKER")
+    kept = "".join(line for line in lines if line.partition("=")[0].strip() != name)
     if kept.strip():
         write(ENVIRONMENT, kept)
     else:

@@ -30,6 +30,7 @@ from podvnet.cluster.node import (
     NodeSettings,
     node,
 )
+from podvnet.cluster.observation import units_of
 from podvnet.cluster.pki import CLUSTER, Pki
 from podvnet.cluster.programs import Programs
 from podvnet.cluster.readiness import until
@@ -184,12 +185,18 @@ class Cluster:
         )
 
     def _await_containerd(self, vm: Vm) -> None:
-        ctr = self._programs["ctr"]
-        until(
-            lambda: vm.succeeds(ctr, "--address", CONTAINERD_SOCKET, "version"),
-            _SECONDS,
-            lambda: f"{vm.name}: containerd does not answer: {vm.last_words('containerd')}",
-        )
+        """Wait until containerd serves kubelet. It goes on without its CRI when that could not be started once."""
+        question = (self._programs["ctr"], "--address", CONTAINERD_SOCKET, "plugins", "ls", "id==cri")
+
+        def serves() -> bool:
+            state = vm.run(*question, check=False).split()[-1:]
+            if state == ["error"]:
+                running = (unit.process for unit in units_of(vm) if unit.name == "containerd" and unit.process)
+                for process in running:
+                    vm.run("kill", str(process), check=False)  # its keeper begins it anew
+            return state == ["ok"]
+
+        until(serves, _SECONDS, lambda: f"{vm.name}: containerd serves no CRI: {vm.last_words('containerd')}")
 
     def _write_images(self, folder: Path) -> list[Path]:
         """The images that are made here: those whose names are nobody's."""

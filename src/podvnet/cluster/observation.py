@@ -72,7 +72,7 @@ def observe(control: Vm | None, vms: Mapping[str, Vm | None]) -> ClusterState:
         control: the VM of the control plane; None when it does not run.
         vms: all its VMs by name, likewise.
     """
-    units = {name: _units(vm) if vm else () for name, vm in vms.items()}
+    units = {name: units_of(vm) if vm else () for name, vm in vms.items()}
     if control is None:
         return ClusterState("its VM does not run", (), 0, units)
     try:
@@ -103,7 +103,8 @@ def _node(document: Mapping[str, Any], held: list[str]) -> NodeState:
     )
 
 
-def _units(vm: Vm) -> tuple[KeptUnit, ...]:
+def units_of(vm: Vm) -> tuple[KeptUnit, ...]:
+    """The units that a VM's keeper keeps; none when it has no keeper."""
     said = vm.run("cat", str(STATE), check=False)
     try:
         found = json.loads(said)

@@ -7,7 +7,7 @@ the subnet. The default route may be among them. A subnet without routes of gate
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Network
 
 from podvnet.model.address import WIRESERVER_ADDRESS, Address, Prefix
 from podvnet.model.intent import VirtualNetwork
@@ -32,10 +32,35 @@ def virtual_network_prefixes(
 
 
 def collapsed(prefixes: list[Prefix]) -> tuple[Prefix, ...]:
-    """The same addresses in as few prefixes as possible, IPv4 first, in order."""
-    four = collapse_addresses(prefix for prefix in prefixes if isinstance(prefix, IPv4Network))
-    six = collapse_addresses(prefix for prefix in prefixes if isinstance(prefix, IPv6Network))
-    return (*four, *six)
+    """The same addresses in as few prefixes as possible, IPv4 first, in order.
+
+    It is :func:`ipaddress.collapse_addresses` for the thousands that gateways learn: no object is made on the way.
+    """
+    found: list[Prefix] = []
+    for version, made, width in ((4, IPv4Network, 32), (6, IPv6Network, 128)):
+        starts: dict[int, set[int]] = {}
+        for prefix in prefixes:
+            if prefix.version == version:
+                spare = width - prefix.prefixlen
+                starts.setdefault(spare, set()).add(int(prefix.network_address) >> spare)
+        found += (made((start << spare, width - spare)) for start, spare in _fewest(starts, width))
+    return tuple(found)
+
+
+def _fewest(starts: dict[int, set[int]], width: int) -> list[tuple[int, int]]:
+    """The start of each prefix that is left, without its spare bits, and how many these are; in order."""
+    for spare in range(width):
+        for start in starts.get(spare, ()):
+            if not start & 1 and start | 1 in starts[spare]:
+                starts.setdefault(spare + 1, set()).add(start >> 1)
+    widest_first = sorted(starts, reverse=True)
+    kept = [
+        (start, spare)
+        for place, spare in enumerate(widest_first)
+        for start in starts[spare]
+        if not any(start >> (wider - spare) in starts[wider] for wider in widest_first[:place])
+    ]
+    return sorted(kept, key=lambda each: each[0] << each[1])
 
 
 def holds(prefixes: tuple[Prefix, ...], address: Address) -> bool:

@@ -30,7 +30,7 @@ from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
 from podvnet.plan.circuits import circuits_of, edge_address, ends_of, links_of, site_of
 from podvnet.plan.gateway_routes import GatewayRoutes
-from podvnet.plan.tunnel_ends import tunnel_ends
+from podvnet.plan.tunnel_ends import TunnelEnd, tunnel_ends
 
 LARGEST_TABLE = 4000
 """The prefixes that Azure takes from a peer; beyond, it drops the session."""
@@ -114,12 +114,24 @@ def speakers(intent: Intent, routes: GatewayRoutes | None = None) -> tuple[Speak
     found = [_of_gateway(intent, routes, each) for each in intent.gateways.values()]
     found += [_of_circuit(intent, each) for each in intent.circuits.values() if each.peering]
     found += [_of_site(intent, each) for each in intent.sites.values()]
+    ends = [each for each in tunnel_ends(intent) if each.speaker]
     ways: dict[str, list[SpeakerWay]] = {}
-    for end in tunnel_ends(intent):
-        if end.speaker:
-            link = names.tunnel_link_name(end.number, outer=False)
-            ways.setdefault(end.router, []).append(SpeakerWay(end.speaker, link, end.rank))
+    for end in ends:
+        ways.setdefault(end.router, []).extend(_ways(end, ends))
     return tuple(_with_ways(each, tuple(ways.get(each.namespace, ()))) for each in found if each and each.neighbors)
+
+
+def _ways(end: TunnelEnd, ends: list[TunnelEnd]) -> Iterator[SpeakerWay]:
+    """The ways to who speaks at the far side of a tunnel.
+
+    At a site, its other tunnels are ways too, after this one: those of a gateway's instances all lead to the gateway,
+    which speaks from the first of them.
+    """
+    others = [each for each in ends if each.router == end.router and each != end] if end.connection is None else []
+    for rank, each in enumerate((end, *others)):
+        if end.speaker:
+            link = names.tunnel_link_name(each.number, outer=False)
+            yield SpeakerWay(end.speaker, link, rank if end.connection is None else end.rank)
 
 
 def _with_ways(speaker: Speaker, ways: tuple[SpeakerWay, ...]) -> Speaker:

@@ -30,6 +30,8 @@ from podvnet.plan import names
 
 STATIC_DISTANCE = 200
 """How far what is written is, to routers that speak BGP: farther than what BGP says (20 and 200 of a router's own)."""
+SITE_DEAD_TIME = 9
+"""Seconds after which a site's device takes a silent gateway for dead: the least that Azure's connections may have."""
 _NUMBERS = 1 << 26
 RESPONDER_ONLY = "ResponderOnly"
 
@@ -155,6 +157,7 @@ def _of_site(site: OnPremisesSite) -> Iterator[TunnelEnd]:
             remote=tunnel.remote,
             shared_key=tunnel.shared_key,
             policy=tunnel.policy,
+            dpd_timeout=SITE_DEAD_TIME,
             prefixes=tunnel.remote_prefixes,
             speaker=tunnel.bgp_peer,
             rank=rank,

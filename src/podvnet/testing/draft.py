@@ -68,15 +68,12 @@ class Draft:
         ordered = tuple(sorted(made, key=lambda rule: rule.priority))
         self.intent.security_groups[resource.key] = SecurityGroup(resource, ordered, flush)
 
-    def table(self, name: str, *, propagates: bool = True, **routes: str) -> None:
-        """A route table; of each route the prefix or tag and the next hop: a word, or the address of an appliance.
-
-        ``propagates``: the routes of gateways hold beside it.
-        """
+    def table(self, name: str, **routes: str) -> None:
+        """A route table; of each route the prefix or tag and the next hop: a word, or the address of an appliance."""
         resource = network_id("routeTables", name)
         number = len(self.intent.route_tables) + 1
         made = tuple(_route(each, text) for each, text in routes.items())
-        self.intent.route_tables[resource.key] = RouteTable(resource, number, made, propagates)
+        self.intent.route_tables[resource.key] = RouteTable(resource, number, made)
 
     def guard(self, subnet: str, *, group: str = "", table: str = "", outbound: bool = True) -> None:
         """Give a subnet (``hub/front``) a security group, a route table, default outbound access."""

@@ -33,6 +33,12 @@ from podvnet.testing.draft import Draft, network_id
 class GatewayDraft(Draft):
     """A draft with gateways."""
 
+    def deafen(self, table: str) -> None:
+        """Let no routes of gateways hold beside those of a route table."""
+        key = network_id("routeTables", table).key
+        found = self.intent.route_tables[key]
+        self.intent.route_tables[key] = replace(found, propagates_gateway_routes=False)
+
     def gateway(self, name: str, network: str, address: str, kind: GatewayKind = GatewayKind.VPN) -> None:
         """A gateway with one instance."""
         resource = network_id("virtualNetworkGateways", name)

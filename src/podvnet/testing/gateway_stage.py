@@ -14,6 +14,7 @@ from podvnet.linux import namespace
 from podvnet.plan import names
 from podvnet.runtime import probe
 from podvnet.testing.cloud import Cloud, access_for, cloud_for
+from podvnet.testing.cni import eventually
 from podvnet.testing.lab import Lab, laboratory
 
 GROUP = "podvnet"
@@ -64,6 +65,10 @@ class GatewayStage:
         """Whether a connection is said to carry packets."""
         return bool(self.connection(name)["connectionStatus"] == "Connected")
 
+    def waits_for(self, name: str, seconds: float, *, connected: bool = True) -> bool:
+        """Whether a connection comes to carry packets, or to carry none, within so many seconds."""
+        return eventually(lambda: self.is_connected(name) is connected, seconds)
+
     def learned(self, prefix: str) -> bool:
         """Whether the VM called hub has a route of a gateway to a prefix."""
         nics: Any = self.cloud.network.network_interfaces
@@ -73,7 +78,7 @@ class GatewayStage:
     def remove_site(self, name: str) -> None:
         """Take a site away as if it had burnt down."""
         path = f"/subscriptions/{self.cloud.access.subscription}/resourceGroups/{GROUP}/providers/{SITES}/{name}"
-        self.cloud.resources.resources.begin_delete_by_id(path, "2024-05-01").result()
+        self.cloud.resources.resources.begin_delete_by_id(path, api_version="2024-05-01").result()
 
     def add(self, name: str, label: str, address: str) -> None:
         """A place by its namespace; it answers callers."""

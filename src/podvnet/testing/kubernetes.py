@@ -109,6 +109,7 @@ class Cluster:
         """Delete objects, and wait until they are gone. Those that are gone already are no error."""
         text = manifest if isinstance(manifest, str) else yaml.safe_dump_all(_several(manifest))
         self.kubectl("-n", namespace, "delete", "--ignore-not-found", "--grace-period=1", "-f", "-", stdin=text)
+        self._addresses.clear()
 
     def rollout(self, what: str, namespace: str = "default", seconds: float = _SECONDS) -> None:
         """Wait until a Deployment, StatefulSet or DaemonSet (``deployment/web``) is as it should be."""
@@ -170,6 +171,7 @@ class Cluster:
         path = f"/dial?host={host}&port={port}&request={request}&protocol={protocol}&tries=1"
         said = self.ask_from(self.lab.vm(CONTROL), self._addresses[key], path, caller_port, 20.0)
         if not said.startswith("{"):
+            del self._addresses[key]  # it may be another pod of that name by now
             return f"error: {said or f'{caller} itself does not answer'}"
         answer = json.loads(said)
         found: list[str] = answer.get("responses") or [f"error: {answer.get('errors')}"]

@@ -150,8 +150,7 @@ def test_an_appliance_sends_on_to_the_gateway() -> None:
     made.table("out", all="192.168.0.0/16 10.0.9.4")
     made.guard("spoke/plain", table="out")
     # longer ones of gateways go before it, so the table must not have them
-    table = made.intent.route_tables[network_id("routeTables", "out").key]
-    made.intent.route_tables[table.id.key] = replace(table, propagates_gateway_routes=False)
+    made.deafen("out")
     assert outcome(evaluate(made.intent, made.flow(OUT_OF_SPOKE))) == "ReachedOnPremises vpn office gate"
 
 
@@ -233,7 +232,8 @@ def test_the_remedy_names_what_to_change(made: GatewayDraft, packet: str, remedy
 
 def test_a_table_without_propagation_is_named_where_it_keeps_a_route_away() -> None:
     made = draft()
-    made.table("deaf", propagates=False)
+    made.table("deaf")
+    made.deafen("deaf")
     made.guard("hub/plain", table="deaf")
     culprit = evaluate(made.intent, made.flow(OUT)).culprit
     assert culprit

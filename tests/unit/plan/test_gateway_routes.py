@@ -49,7 +49,9 @@ def draft(
     made.peer("spoke", "hub", uses=True)
     made.peer("hub", "apart", lends=True)
     made.peer("apart", "hub")
-    made.table("rt", propagates=propagates, **{f"r{position}": text for position, text in enumerate(routes)})
+    made.table("rt", **{f"r{position}": text for position, text in enumerate(routes)})
+    if not propagates:
+        made.deafen("rt")
     made.guard("hub/front", table="rt")
     made.guard("spoke/front", table="rt")
     for name, network, address in (("h", "hub", "10.0"), ("s", "spoke", "10.1"), ("a", "apart", "10.2")):
