@@ -182,8 +182,12 @@ def test_a_circuit_connects_and_says_what_passes(stage: Stage) -> None:
         assert customer in {each.neighbor for each in rows(circuits.begin_list_routes_table_summary, link)}
     stats = circuits.get_stats(GROUP, "line")
     assert min(stats.primarybytes_in, stats.primarybytes_out, stats.secondarybytes_in, stats.secondarybytes_out) > 0
-    learned = network.virtual_network_gateways.begin_get_learned_routes(GROUP, "er").result().value
-    assert "192.168.0.0/16" in {each.network for each in learned}
+
+    def learned() -> set[str]:
+        found = network.virtual_network_gateways.begin_get_learned_routes(GROUP, "er").result().value
+        return {each.network for each in found}
+
+    assert eventually(lambda: "192.168.0.0/16" in learned(), PATIENCE), learned()
 
 
 def test_it_becomes_active_active_and_returns(stage: Stage) -> None:
@@ -225,6 +229,8 @@ def test_a_connection_is_as_it_is_shown_and_says_what_has_become_of_it(stage: St
     assert {each.name for each in connections.list(GROUP)} == {"to-office", "to-line"}
     listed = stage.network.virtual_network_gateways.list_connections(GROUP, "vpn")
     assert [each.name for each in listed] == ["to-office"]
+    # The office's device offers the defaults, and so does the connection from now on.
+    assert not stage.connect("to-office", enableBgp=True, **stage.ends()).ipsec_policies
 
 
 def test_its_key_is_set_and_made_anew(stage: Stage) -> None:

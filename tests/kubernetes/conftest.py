@@ -15,7 +15,9 @@ from podvnet.testing.kubernetes import cluster as made_cluster
 FILE = Path(__file__).with_name("cluster.yaml")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
     if sandbox.inside():
         return
     if os.environ.get("CI"):
@@ -23,6 +25,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kubernetes" in item.path.parts:
             item.add_marker(pytest.mark.skip(reason="not inside `podvnet sandbox`; scripts/test kubernetes does"))
+
+
+def _turn(item: pytest.Item) -> int:
+    """When a test has its turn: there is one fabric at a time, and one cluster on it.
+
+    First those that bring up a fabric of their own, then those that take the cluster there is, then those that say how
+    its pods are attached.
+    """
+    if "kubernetes" not in item.path.parts or not isinstance(item, pytest.Function):
+        return 0
+    if "cluster" not in item.fixturenames:
+        return 0
+    return 2 if "cluster" in getattr(getattr(item, "callspec", None), "params", {}) else 1
 
 
 @pytest.fixture(scope="session")

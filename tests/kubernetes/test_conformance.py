@@ -34,8 +34,12 @@ ROWS = [
     for name, always, outcome, why in LINE.findall(PAGE.read_text("utf-8"))
 ]
 CHOSEN = [row for row in ROWS if ALL or row.always]
-MODES, PROXIES = (["transparent", "bridge"], ["iptables", "nftables"]) if ALL else (["transparent"], ["iptables"])
-"""How pods are attached, and Services served."""
+PROXIES = ["iptables", "nftables"] if ALL else ["iptables"]
+in_each_mode = (
+    pytest.mark.parametrize("cluster", ["transparent", "bridge"], indirect=True, scope="session")
+    if ALL
+    else pytest.mark.usefixtures("cluster")
+)
 
 
 @pytest.fixture(scope="session", params=PROXIES)
@@ -56,7 +60,7 @@ def test_each_exception_has_its_reason() -> None:
     assert [row.name for row in ROWS if row.passes == bool(row.why)] == []
 
 
-@pytest.mark.parametrize("cluster", MODES, indirect=True, scope="session")
+@in_each_mode
 @pytest.mark.parametrize("row", CHOSEN, ids=lambda row: row.name)
 def test_it_comes_out_as_the_page_says(row: Row, outcomes: dict[str, Outcome]) -> None:
     came = outcomes[row.name]

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from podvnet.cluster import image as images
 from podvnet.cluster.control_plane import ADMIN_CONFIG
 from podvnet.cluster.fabric_vm import PODVNET, agent_unit
 from podvnet.cluster.unit import UNITS
+from podvnet.fabric.machine import CERTIFICATE
 from podvnet.linux import namespace
+from podvnet.plan import names
 from podvnet.runtime import probe
 from podvnet.testing import agent_image, helm
 from podvnet.testing.cni import eventually
 from podvnet.testing.kubernetes import CONTROL, Cluster, pod
+from podvnet.testing.kubernetes_program import program
+from podvnet.testing.lab import execute
 
 AGENT, CONTROLLER = "daemonset/podvnet-agent", "deployment/podvnet-controller"
 SPACE = "kube-system"
 FOLDERS = ("/opt/cni/bin", "/etc/cni/net.d", "/run/podvnet", "/var/lib/podvnet", "/etc/sysctl.d/90-podvnet.conf")
 LONGEST = 5.0
+POD, SERVICE = "10.1.1.5", "20.0.0.5"
+"""The examples of the page."""
+HELM_HOMES = "HELM_CACHE_HOME=/tmp HELM_CONFIG_HOME=/tmp HELM_DATA_HOME=/tmp"
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +160,46 @@ def test_helm_installs_changes_and_uninstalls(bare: Cluster) -> None:
     assert eventually(lambda: bare.list("all", SPACE, "app.kubernetes.io/name=podvnet") == [], 60.0)
 
 
+def test_a_reader_of_the_page_ends_with_a_pod_that_the_internet_reaches_and_with_clean_nodes(bare: Cluster) -> None:
+    image = next(word for block in blocks() for word in block[1].split() if word.startswith("--image="))
+    bare.load(
+        image.removeprefix("--image="), lambda name, target: images.program(name, target, program("agnhost"), "agnhost")
+    )
+    addresses, answers = {POD: POD, SERVICE: SERVICE}, []
+    for where, block in blocks():
+        text = block
+        for example, address in addresses.items():
+            text = text.replace(example, address)
+        answers.append((where, read(bare, where, text)))
+        if "kubectl run" in block:
+            addresses[POD] = bare.get("pod", "web")["status"]["podIP"]
+            addresses[SERVICE] = bare.get("service", "front")["status"]["loadBalancer"]["ingress"][0]["ip"]
+    said = {where: words for where, words in answers if where}
+    assert said["another VM"].startswith("10.1.1.4:")
+    assert said["the internet"].startswith("198.51.100.")
+    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
+
+
 # -- what is asked and done
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The blocks of the page, in order, and where each is for: empty is where the administrator is."""
+    text = (helm.DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```sh(?: on ([a-zA-Z ]+))?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [(where, block) for where, block in found if not block.startswith("docker build")]
+
+
+def read(cluster: Cluster, where: str, block: str) -> str:
+    """Do what a block of the page says; return what is said."""
+    if where == "the internet":
+        return execute("nsenter", f"--net={namespace.path(names.INTERNET)}", "--", "sh", "-euc", block).stdout
+    if where:
+        return cluster.lab.inside("client", "sh", "-euc", block).stdout
+    # The fabric's resource manager has a certificate of its own authority.
+    text = block.replace("helm install podvnet", f"helm install podvnet --set-file arm.ca={CERTIFICATE}")
+    settings = f"export KUBECONFIG={ADMIN_CONFIG} PATH={Path(helm.program()).parent}:$PATH {HELM_HOMES}"
+    return cluster.lab.inside(CONTROL, "sh", "-euc", f"{settings}; cd {helm.DEPLOY.parent}; {text}").stdout
 
 
 class Caller:
@@ -206,16 +255,16 @@ def run_helm(cluster: Cluster, verb: str, *options: str) -> None:
     values = json.dumps({"arm": {"ca": authority}})
     where = ("podvnet", *((str(helm.CHART), "--values", "-") if verb != "uninstall" else ()))
     argv = (helm.program(), verb, *where, "-n", SPACE, "--timeout", "4m", *options)
-    shell = (
-        f"KUBECONFIG={ADMIN_CONFIG} HELM_CACHE_HOME=/tmp HELM_CONFIG_HOME=/tmp HELM_DATA_HOME=/tmp {shlex.join(argv)}"
-    )
+    shell = f"KUBECONFIG={ADMIN_CONFIG} {HELM_HOMES} {shlex.join(argv)}"
     cluster.lab.inside(CONTROL, "sh", "-c", shell, stdin=values)
 
 
 def lease_holder(cluster: Cluster) -> str:
     """Which controller is at work."""
     leases = cluster.list("leases", SPACE)
-    return next((each["spec"].get("holderIdentity", "") for each in leases if "podvnet" in each["metadata"]["name"]), "")
+    return next(
+        (each["spec"].get("holderIdentity", "") for each in leases if "podvnet" in each["metadata"]["name"]), ""
+    )
 
 
 def ready_nodes(cluster: Cluster) -> set[str]:
@@ -258,5 +307,6 @@ def pod_namespace(cluster: Cluster, node: str, address: str) -> int:
 
 def left(cluster: Cluster, node: str) -> list[str]:
     """What there is of podvnet on a node: files, tables, links."""
-    look = "find $@ ! -type d 2>/dev/null | grep -v -e keeper -e tunables; nft list tables | grep podvnet; ip -br link | grep ^azv"
+    files = "find $@ ! -type d 2>/dev/null | grep -v -e keeper -e units.json -e tunables"  # those are the cluster's
+    look = f"{files}; nft list tables | grep podvnet; ip -br link | grep ^azv"
     return cluster.lab.inside(node, "sh", "-c", look, "sh", *FOLDERS, check=False).stdout.splitlines()

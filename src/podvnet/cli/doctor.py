@@ -51,6 +51,8 @@ def _repair(*, as_json: bool) -> None:
 def _namespaces() -> Iterator[Finding]:
     from podvnet.linux import sandbox
 
+    if _agents_container():
+        return
     obstacle = "" if sandbox.inside() else sandbox.obstacle()
     who = "root" if os.geteuid() == 0 else "an ordinary user, in a user namespace"
     if obstacle:
@@ -69,7 +71,14 @@ def _nftables() -> Iterator[Finding]:
         yield Finding("nftables", OK, "libnftables is there")
 
 
+def _agents_container() -> bool:
+    """Whether this is the container of an agent, where no network is made."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and agent_status.present()
+
+
 def _programs() -> Iterator[Finding]:
+    if _agents_container():
+        return
     for name, package in (("unshare", "util-linux"), ("nsenter", "util-linux")):
         where = shutil.which(name)
         if where:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ _CONFLIST = Path("/etc/cni/net.d") / conflists.NAME
 _PROC = Path("/proc")
 _BRIDGES = Path("/sys/class/net/azure0")
 _BIN_DIR = "/opt/cni/bin"
+_CLOSED = re.compile(r"table ip filter \{.*?chain FORWARD \{\s*type filter hook forward [^}]*policy drop", re.DOTALL)
 _MANY, _FULL = 0.8, 0.98
 """Parts of the table of connections."""
 _DEFAULT_PODS = 110
@@ -95,10 +97,12 @@ def forward_policy() -> Iterator[Finding]:
     from podvnet.linux.error import KernelError
 
     try:
-        text = ruleset.run("list chain ip filter FORWARD")
+        # Without rules: libxtables complains of those of iptables whose extensions are not installed.
+        text = ruleset.run("list chains ip")
+        closed = _CLOSED.search(text) and 'iifname "azv*"' not in ruleset.run("list chain ip filter FORWARD")
     except (ruleset.RulesetError, KernelError):
-        text = ""  # there is no such chain
-    if "policy drop" in text and 'iifname "azv*"' not in text:
+        closed = False  # there is no such chain
+    if closed:
         found = "iptables' chain FORWARD drops what no rule admits (Docker sets it so): pods reach nobody directly"
         yield Finding("FORWARD", BAD, found, "iptables -P FORWARD ACCEPT")
     else:
@@ -116,7 +120,7 @@ def containerd(config: Path) -> Iterator[Finding]:
         return
     folders = list(bin_dirs(document))
     if folders and _BIN_DIR not in folders:
-        remedy = f"""sed -i 's|bin_dir = ".*"|bin_dir = "{_BIN_DIR}"|' {config}; systemctl restart containerd"""
+        remedy = f"""sed -i 's#bin_dir = ".*"#bin_dir = "{_BIN_DIR}"#' {config}; systemctl restart containerd"""
         yield Finding("containerd", BAD, f"it looks for plug-ins in {', '.join(folders)} alone", remedy)
     else:
         yield Finding("containerd", OK, f"looks for plug-ins in {_BIN_DIR}")

@@ -17,7 +17,7 @@ from podvnet.cluster.cluster_dns import NAME as DNS_NAME
 from podvnet.cluster.cluster_dns import NAMESPACE as DNS_NAMESPACE
 from podvnet.cluster.cluster_dns import cluster_dns
 from podvnet.cluster.control_plane import KUBECTL, Part, control_plane
-from podvnet.cluster.fabric_vm import PODVNET, VmFacts, agent_unit, at_boot, keep_aside
+from podvnet.cluster.fabric_vm import AGENT_OPTIONS, PODVNET, VmFacts, agent_unit, at_boot, keep_aside
 from podvnet.cluster.file import File
 from podvnet.cluster.node import (
     AUTHORITY,
@@ -30,6 +30,7 @@ from podvnet.cluster.node import (
     NodeSettings,
     node,
 )
+from podvnet.cluster.node_role import node_role
 from podvnet.cluster.observation import units_of
 from podvnet.cluster.pki import CLUSTER, Pki
 from podvnet.cluster.programs import Programs
@@ -93,7 +94,7 @@ class Cluster:
                 pass
             api.result()
         progress("waiting for the nodes and the cluster's DNS")
-        self.apply(cluster_dns(self.settings, replicas=min(2, len(self.record.nodes))))
+        self.apply([*node_role(), *cluster_dns(self.settings, replicas=min(2, len(self.record.nodes)))])
         self._await_nodes()
         self._kubectl("-n", DNS_NAMESPACE, "rollout", "status", f"deployment/{DNS_NAME}", f"--timeout={_SECONDS:g}s")
 
@@ -164,7 +165,8 @@ class Cluster:
         # The conflist is last: with it the node is ready.
         options = ["--plugins-from", str(_REFERENCE_PLUGINS)] if _REFERENCE_PLUGINS.is_dir() else []
         vm.run(
-            *PODVNET, "install", "--no-agent", "--mode", str(self.settings.pods), "--bin-dir", CNI_PROGRAMS, *options
+            *(*PODVNET, "install", "--kubernetes", "--no-agent", "--mode", str(self.settings.pods)),
+            *("--bin-dir", CNI_PROGRAMS, *options),
         )
 
     def _identities(self, facts: VmFacts) -> tuple[File, ...]:
@@ -182,6 +184,7 @@ class Cluster:
             File(f"{SERVING}.key", serving.key, 0o600),
             File.document(KUBELET_KUBECONFIG, kubelet, 0o600),
             File.document(PROXY_KUBECONFIG, proxy, 0o600),
+            File.text(AGENT_OPTIONS, f"PODVNET_KUBECONFIG={KUBELET_KUBECONFIG}\n"),
         )
 
     def _await_containerd(self, vm: Vm) -> None:

@@ -22,11 +22,12 @@ from podvnet.model.address import Prefix
 
 PODVNET = (sys.executable, "-m", "podvnet")
 CONFLIST = "/etc/cni/net.d/10-azure.conflist"
-_AGENT_OPTIONS = "/etc/podvnet/agent.env"
+AGENT_OPTIONS = "/etc/podvnet/agent.env"
+"""Options of the agent as variables."""
 _TUNABLES = "/run/podvnet/tunables"
 BEFORE = "/etc/podvnet/before-cluster"
 """Of a VM's disk: what it had before it became part of a cluster."""
-_REPLACED = (CONTAINERD_CONFIG, CONFLIST)
+_REPLACED = (CONTAINERD_CONFIG, CONFLIST, AGENT_OPTIONS)
 _FILLED = (KUBELET, "/var/lib/containerd", "/var/lib/etcd")
 _MADE = ("/etc/kubernetes", "/var/lib/kube-proxy", "/var/log/pods", "/var/log/containers", "/opt/containerd")
 
@@ -103,7 +104,7 @@ def _facts(
 
 def agent_unit() -> Unit:
     """The agent, with the options that ``/etc/podvnet/agent.env`` has."""
-    options = f'set -a; [ ! -e {_AGENT_OPTIONS} ] || . {_AGENT_OPTIONS}; exec "$@"'
+    options = f'set -a; [ ! -e {AGENT_OPTIONS} ] || . {AGENT_OPTIONS}; exec "$@"'
     argv = ("/bin/sh", "-c", options, "sh", *PODVNET, "agent", "--conflist", CONFLIST)
     return Unit("podvnet-agent", argv, lock="/run/podvnet/agent.lock")
 

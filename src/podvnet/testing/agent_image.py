@@ -23,7 +23,7 @@ _LIBRARY = Path("/usr/lib/python3.11")
 _PROGRAMS = (Path("/usr/bin/python3.11"), Path("/usr/bin/unshare"), Path("/usr/bin/nsenter"))
 _REFERENCE = ("loopback", "portmap", "bandwidth")
 _LEFT_OUT = frozenset({"dist-packages", "ensurepip", "idlelib", "lib2to3", "test", "tests", "tkinter", "turtledemo"})
-_SHELL = ("sh", "cat", "env", "ls", "sleep")
+_SHELL = ("sh", "cat", "env", "ls", "sleep", "true")
 _SCRIPT = b"#!/usr/bin/python3 -I\nimport sys\nfrom podvnet.cli.main import main\nsys.exit(main())\n"
 
 Files = dict[str, tuple[bytes, int]]

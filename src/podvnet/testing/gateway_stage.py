@@ -124,8 +124,11 @@ class GatewayStage:
             raise AssertionError(transfer.failure)
 
     def program(self, place: str, name: str) -> int:
-        """The process of a program: of ``tunnel-…`` or ``speaker-…``, e.g. ``charon``."""
-        return int((GATEWAY_RUN / place / f"{name}.process").read_text(encoding="ascii"))
+        """The process of a program: of ``tunnel-…`` or ``speaker-…``, e.g. ``charon``; 0 while it is not there."""
+        try:
+            return int((GATEWAY_RUN / place / f"{name}.process").read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return 0
 
 
 def _go_on(client: socket.socket, server: socket.socket, transfer: Transfer) -> None:

@@ -188,6 +188,17 @@ class ServicesLab:
             for member in pool["properties"]["loadBalancerBackendAddresses"]
         )
 
+    def six(self, vm: str) -> str:
+        """The IPv6 address of a VM."""
+        configurations = self.resources()[f"networkInterfaces/{vm}-nic"]["properties"]["ipConfigurations"]
+        found = (each["properties"]["privateIPAddress"] for each in configurations if each["name"] == "six")
+        return str(next(found))
+
+    def writes(self) -> int:
+        """How many writes the controllers have said that the resource manager has carried out."""
+        log = self.controller.log()
+        return log.count('"event": "written"') + log.count('"event": "deleted"')
+
     # -- packets
 
     def seen(self, caller: str, address: str, port: int = 80, source: str = "") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podvnet.kube.node_api import ApiError, Document
@@ -116,6 +116,7 @@ def test_what_cannot_be_read_is_refused_by_the_name_of_its_annotation(
     assert words in refused.value.msg
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*NAMES, PREFIX + "other", GRANTED, "a/b"]), st.text(max_size=40), max_size=6),
     st.none() | st.integers(0, 3),

@@ -17,7 +17,7 @@ from podvnet.testing.service_stage import ServiceStage
 
 AZURE = "service.beta.kubernetes.io/azure-"
 INTERNAL = {f"{AZURE}load-balancer-internal": "true"}
-DUAL = {"ipFamilies": ["IPv4", "IPv6"]}
+DUAL: dict[str, Any] = {"ipFamilies": ["IPv4", "IPv6"]}
 
 
 class KilledError(BaseException):

@@ -121,7 +121,11 @@ def key(end: TunnelEnd) -> Message:
 
 
 def updown() -> str:
-    """The script that takes the link to the router up and down with the tunnel."""
+    """The script that takes the link to the router up and down with the tunnel.
+
+    It counts, and is told the right count by whoever looks at charon: of an end that dies, charon may not say that
+    its tunnels have ended.
+    """
     hop = OTHER_SIDE[4]
     return f"""\
 #!/bin/sh
@@ -131,6 +135,7 @@ read -r count </run/up || count=0
 case "$PLUTO_VERB" in
 up-*) count=$((count + 1)) ;;
 down-*) count=$((count - 1)) ;;
+set) count=$1 ;;
 *) exit 0 ;;
 esac
 echo "$count" >/run/up

@@ -34,6 +34,13 @@ class Place:
     label: str
     run: Path
 
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What a command line begins with that is to run here."""
+        inside = ("nsenter", f"--net={namespace.path(self.label)}", "--")
+        apart = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", _OWN_RUN, str(self.run))
+        return (*inside, *apart)
+
 
 class KeptProcess:
     """A program.
@@ -87,14 +94,12 @@ class KeptProcess:
             OSError: it cannot be begun.
         """
         self._close()
-        inside = ("nsenter", f"--net={namespace.path(self._place.label)}", "--")
-        apart = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", _OWN_RUN, str(self._place.run))
         how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
             self.log.write_bytes(b"")
         with os.fdopen(os.open(self.log, how, 0o600), "ab") as output:
             self._child = subprocess.Popen(
-                [*inside, *apart, *self._argv],
+                [*self._place.command, *self._argv],
                 env=os.environ | self._environment | {_MARK: str(self._mark)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

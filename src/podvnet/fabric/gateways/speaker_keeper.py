@@ -143,7 +143,14 @@ class SpeakerKeeper(Keeper):
                 each.end()
 
     def _revive(self, daemons: list[KeptProcess]) -> None:
-        """Begin those that do not run, zebra first: bgpd would look for it again only after ten seconds."""
+        """Begin those that do not run, zebra first: bgpd would look for it again only after ten seconds.
+
+        When what leads to neighbors was lost, all begin anew: what zebra then finds in the kernel it takes for good.
+        """
+        ended = {each.name for each in daemons if not each.runs()}
+        if ended & {"zebra", "staticd"}:
+            for each in daemons:
+                each.end()
         for each in daemons:
             if each.runs():
                 continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,6 +66,7 @@ class TunnelKeeper(Keeper):
         self._counted: dict[str, tuple[int, int]] = {}
         self._before = (0, 0)
         self._called = 0.0
+        self._was_wrong = False
         self._log_place = 0
         self._thread.start()
 
@@ -94,7 +97,7 @@ class TunnelKeeper(Keeper):
                 self._log_place = process.log.stat().st_size if process.log.exists() else 0
                 self._follow(process)
                 self.failure = "" if self._is_over() else process.last_words()
-            except (MissingProgramError, OSError) as error:
+            except (MissingProgramError, OSError, subprocess.SubprocessError) as error:
                 self.failure = str(error)
             self._settled.set()
             if not self._is_over():
@@ -173,6 +176,7 @@ class TunnelKeeper(Keeper):
         sections = [each for each in connections if isinstance(each, dict)]
         tunnels = [child for each in sections for child in _children(each) if child.get("state") == "INSTALLED"]
         self._count(tunnels)
+        self._correct(len(tunnels))
         if tunnels:
             self.reason = ""
             ages = [int(str(each.get("install-time", "0"))) for each in tunnels]
@@ -188,6 +192,18 @@ class TunnelKeeper(Keeper):
         self.state = TunnelState(_name(self._end), status, received, sent, since or None)
         if status is not before:
             self._changed()
+
+    def _correct(self, count: int) -> None:
+        """Tell the script how many tunnels there are, where it has had it wrong twice: it may be counting just now."""
+        file = self._run / "up"
+        counted = int((file.read_text(encoding="ascii") if file.exists() else "").strip() or 0)
+        wrong = counted != count
+        if wrong and self._was_wrong:
+            _log.warning("tunnels_miscounted", tunnel=self._end.namespace, counted=counted, there=count)
+            command = [*Place(self._end.namespace, self._run).command, "/run/updown", str(count)]
+            subprocess.run(command, env=os.environ | {"PLUTO_VERB": "set"}, check=True)
+            wrong = False
+        self._was_wrong = wrong
 
     def _call(self, vici: Vici) -> None:
         pause = _SECONDS_BETWEEN_CALLS[self._end.connection is not None]
