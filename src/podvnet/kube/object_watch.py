@@ -40,11 +40,17 @@ class ObjectWatch:
         self.listed = asyncio.Event()
 
     def learn(self, document: Document) -> None:
-        """Take in an object as a request answered it, unless a later one is known."""
+        """Take in an object as a request answered it, unless a later one is known.
+
+        One that is not known is not taken in: the watch may have seen it go before the answer came.
+        """
         uid = document["metadata"]["uid"]
-        known = self.objects.get(uid)
-        if known is None or _version(known) < _version(document):
-            self.objects[uid] = document
+        if uid in self.objects:
+            self._take(document)
+
+    def forget(self, uid: str) -> None:
+        """An object is gone, as a request was answered."""
+        self.objects.pop(uid, None)
 
     async def follow(self) -> None:
         """Follow until cancelled; a server that is away is waited for."""
@@ -91,9 +97,14 @@ class ObjectWatch:
             if event["type"] == "DELETED":
                 self.objects.pop(document["metadata"]["uid"], None)
             else:
-                self.learn(document)
+                self._take(document)
             self._changed()
         return version
+
+    def _take(self, document: Document) -> None:
+        known = self.objects.get(document["metadata"]["uid"])
+        if known is None or _version(known) < _version(document):
+            self.objects[document["metadata"]["uid"]] = document
 
 
 def _version(document: Document) -> int:

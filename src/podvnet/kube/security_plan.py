@@ -78,11 +78,12 @@ def wished_rules(
 
 
 def unguarded(served: Served, estate: Estate) -> list[Subnet]:
-    """The subnets of a public Service's pods that have no security group: they let nobody in from the internet."""
+    """The subnets of a public Service's pods that let nobody in from the internet: no group that we see."""
     addresses = [address for members in served.pools.values() for address in members]
     if served.wish.internal or not served.wish.security:
         return []
-    return [each for each in estate.subnets if each.group is None and any(map(each.holds, addresses))]
+    closed = [each for each in estate.subnets if each.group is None or each.group.key not in estate.groups]
+    return [each for each in closed if any(map(each.holds, addresses))]
 
 
 def plan_group(

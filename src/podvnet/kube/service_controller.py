@@ -97,7 +97,7 @@ class ServiceController:
         holder = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
         self._lease = Lease(self.api, self.settings.namespace, LEASE, holder, self._wake.set)
         self._holdings = Holdings(self.edge, self.home)
-        desk = ServiceDesk(self.api, self.home.names.cluster, self._find, self._services.learn)
+        desk = ServiceDesk(self.api, self.home.names.cluster, self._find, self._services.learn, self._services.forget)
         self._rounds = ServiceRounds(self.home, self._holdings, desk, lambda: self._lease.held)
         self._pace = Pace(self.settings.interval)
 

@@ -26,7 +26,15 @@ _log = structlog.get_logger()
 
 
 class StaleError(Exception):
-    """The Service has changed since it was seen."""
+    """The Service has changed since it was seen.
+
+    Attributes:
+        document: as it is.
+    """
+
+    def __init__(self, document: Document) -> None:
+        super().__init__("changed since it was seen")
+        self.document = document
 
 
 class ServiceDesk:
@@ -37,6 +45,7 @@ class ServiceDesk:
         cluster: whose the finalizer is.
         find: a Service's document as it is known, by uid without dashes.
         learn: takes in a Service as it was answered.
+        forget: takes in that a Service is gone, by uid as the API has it.
     """
 
     def __init__(
@@ -45,22 +54,24 @@ class ServiceDesk:
         cluster: str,
         find: Callable[[str], Document | None],
         learn: Callable[[Document], object],
+        forget: Callable[[str], object],
     ) -> None:
         self._api = api
         self._cluster = cluster
         self._find = find
         self._learn = learn
+        self._forget = forget
         self._said: dict[tuple[str, Notice], None] = {}
 
     async def claim(self, service: Service, groups: tuple[str, ...]) -> Document | None:
         """Give a Service the finalizer; see :meth:`report` for what is answered and raised."""
-        finalizers = list(dict.fromkeys((*service.finalizers, CLEANUP)))
+        finalizers = list(dict.fromkeys((*self._finalizers(service), CLEANUP)))
         marks: dict[str, Any] = {CLAIM: self._cluster} | ({GROUPS: ",".join(groups)} if groups else {})
         return await self._patch(service, {"metadata": {"finalizers": finalizers, "annotations": marks}})
 
     async def release(self, service: Service) -> Document | None:
         """Take the finalizer away; see :meth:`report`."""
-        finalizers = [each for each in service.finalizers if each != CLEANUP]
+        finalizers = [each for each in self._finalizers(service) if each != CLEANUP]
         marks = {CLAIM: None, GROUPS: None}
         return await self._patch(service, {"metadata": {"finalizers": finalizers, "annotations": marks}})
 
@@ -129,6 +140,11 @@ class ServiceDesk:
             again = {"count": int(there.get("count") or 1) + 1, "lastTimestamp": now}
             await self._api.ask("PATCH", f"{events}/{name}", again, content=MERGE_PATCH)
 
+    def _finalizers(self, service: Service) -> list[str]:
+        """Those of the version that is named when it is written: a patch replaces them all."""
+        known = self._find(service.uid)
+        return list(known["metadata"].get("finalizers") or ()) if known else []
+
     async def _patch(self, service: Service, patch: Document, what: str = "") -> Document | None:
         known = self._find(service.uid)
         if known is None:
@@ -139,21 +155,25 @@ class ServiceDesk:
         try:
             answered = await self._api.ask("PATCH", f"{path}{what}", body, content=MERGE_PATCH)
         except ApiError as error:
-            if error.status == _NOT_FOUND:
-                return None
-            if error.status == _CONFLICT:
-                await self._read_again(path, known["metadata"]["uid"])
-                raise StaleError(service.spoken) from error
-            raise
+            if error.status not in {_NOT_FOUND, _CONFLICT}:
+                raise
+            there = await self._read_again(path, known["metadata"]["uid"])
+            if there is not None:
+                raise StaleError(there) from error
+            return None
         self._learn(answered)
         return answered
 
-    async def _read_again(self, path: str, uid: str) -> None:
+    async def _read_again(self, path: str, uid: str) -> Document | None:
+        """A Service as it is now; None when it is gone, though another one may have its name."""
         try:
             there = await self._api.ask("GET", path)
         except ApiError as error:
             if error.status != _NOT_FOUND:
                 raise
-            return
-        if there["metadata"]["uid"] == uid:
-            self._learn(there)
+            there = None
+        if there is None or there["metadata"]["uid"] != uid:
+            self._forget(uid)
+            return None
+        self._learn(there)
+        return there

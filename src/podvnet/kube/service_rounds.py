@@ -133,7 +133,8 @@ class ServiceRounds:
                 if changed is None:
                     break
                 chart = changed
-        msg = f"after {_LOOKS} looks there is still something to do"
+        left = ", ".join(sorted({type(step).__name__ for step in outlook.steps}))
+        msg = f"after {_LOOKS} looks there is still something to do: {left}"
         raise InterruptedRoundError(msg)
 
     async def _look(self, chart: Chart, *, tidy: bool) -> Outlook:
@@ -165,15 +166,10 @@ class ServiceRounds:
             return chart if await self._write(chart, step) else None
         try:
             document = await self._mark(step)
-        except StaleError:
-            return None
-        if document is not None:
-            service = read_service(document)
-            others = (each for each in chart.services if each.uid != service.uid)
-            chart = replace(chart, services=(*others, service))
-        else:
-            chart = replace(chart, services=tuple(each for each in chart.services if each.uid != step.service.uid))
-        return chart
+        except StaleError as error:
+            document = error.document
+        others = tuple(each for each in chart.services if each.uid != step.service.uid)
+        return replace(chart, services=(*others, read_service(document)) if document else others)
 
     async def _mark(self, step: Claim | Report | Release) -> Document | None:
         if isinstance(step, Claim):

@@ -195,11 +195,14 @@ def _claim(service: Service, wish: Wish | None, home: Home) -> Claim | None:
 def _unguarded(served: Served, estate: Estate) -> Iterator[Notice]:
     """What is to be said of the security groups of a Service's pods."""
     for subnet in unguarded(served, estate):
-        yield Notice(
-            "NoSecurityGroup",
+        text = (
             f"the subnet {subnet.id.name} of the pods has no network security group, and without one nothing comes in"
-            " from the internet: give it one",
         )
+        text += " from the internet: give it one"
+        if subnet.group:
+            text = f"the network security group {subnet.group} of the pods' subnet cannot be read: let the controller's"
+            text += " identity read and write it"
+        yield Notice("NoSecurityGroup", text)
 
 
 def _group_puts(arrangement: Arrangement, home: Home, estate: Estate, *, growing: bool) -> Iterator[Put]:

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from podvnet.testing.lab import PODVNET, Lab, laboratory
 
 CONTROL = "control"
 CLASS = "podvnet.io/pods"
+INTERVAL = 0.5
+"""Seconds between rounds of the controller."""
 PORT = 7070
 _SECONDS = 60.0
 _SERVICES = "/api/v1/namespaces/default/services"
@@ -65,7 +67,9 @@ class ServicesLab:
 
     def start(self, *options: str) -> Controller:
         """Start another controller."""
-        self.controller = Controller(self.lab, self._kubeconfig, "--interval", "0.5", "--tidy-after", "1", *options)
+        self.controller = Controller(
+            self.lab, self._kubeconfig, "--interval", str(INTERVAL), "--tidy-after", "1", *options
+        )
         return self.controller
 
     # -- objects
@@ -109,6 +113,15 @@ class ServicesLab:
                     raise
                 return
             self.api.ask("POST", _SLICES, body)
+
+    def churn(self, name: str, rounds: Iterable[Sequence[str]]) -> None:
+        """These addresses of IPv4 stand behind a Service, then those, as fast as the API server takes it."""
+        path = f"{_SLICES}/{name}-4"
+        body = self.api.ask("GET", path)
+        del body["metadata"]["resourceVersion"]
+        for addresses in rounds:
+            body["endpoints"] = [{"addresses": [each], "conditions": {"ready": True}} for each in addresses]
+            self.api.ask("PUT", path, body)
 
     def delete(self, name: str) -> None:
         """Delete a Service and its endpoints; return once it is gone."""

@@ -291,7 +291,7 @@ def _body(document: Document) -> Document:
 
 TestApi = Api.TestCase
 TestApi.settings = settings(
-    max_examples=EXAMPLES or 15,
+    max_examples=EXAMPLES or 6,
     stateful_step_count=25,
     derandomize=not EXAMPLES,
     deadline=None,

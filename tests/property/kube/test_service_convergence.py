@@ -170,7 +170,7 @@ def check_nothing_left(stage: ServiceStage, theirs: set[str]) -> None:
     assert set(stage.leftovers()) == theirs
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(changes, min_size=3, max_size=25))
 def test_it_ends_in_what_is_wanted_and_leaves_nothing(history: list[tuple[Any, ...]]) -> None:
     stage = ServiceStage()

@@ -40,7 +40,7 @@ DOCUMENT: Document = {
 
 
 def say(api: Refusing) -> None:
-    desk = ServiceDesk(api, "test", lambda _: DOCUMENT, lambda _: None)
+    desk = ServiceDesk(api, "test", lambda _: DOCUMENT, lambda _: None, lambda _: None)
     for _ in range(2):
         asyncio.run(desk.say(read_service(DOCUMENT), Notice("Released", "the load balancer is gone")))
 

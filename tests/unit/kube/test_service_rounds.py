@@ -320,3 +320,16 @@ def test_a_controller_without_the_lease_writes_nothing(stage: ServiceStage) -> N
         stage.round()
     assert stage.edge.writes == []
     assert "finalizers" not in stage.cluster.services["web"]["metadata"]
+
+
+def test_a_security_group_that_may_not_be_read_is_said(stage: ServiceStage) -> None:
+    def refuse(method: str, resource: ResourceId) -> None:
+        if resource.type.endswith("networkSecurityGroups"):
+            raise RefusedError("forbidden", "", 403, "AuthorizationFailed", None)
+
+    stage.edge.before = refuse
+    stage.cluster.put("web")
+    stage.cluster.serve("web", "10.1.0.11")
+    stage.settle()
+    assert stage.reasons("web") == {"NoSecurityGroup"}
+    assert stage.cluster.addresses("web"), "the rest is made"
