@@ -150,8 +150,12 @@ def test_circuits_say_what_is_true_of_their_links(stage: GatewayStage) -> None:
     after = circuits.get_stats(GROUP, "line")
     assert after.primarybytes_in + after.secondarybytes_in > before.primarybytes_in + before.secondarybytes_in
     gateways: Any = stage.cloud.network.virtual_network_gateways
-    learned = {each.network: each.as_path for each in gateways.begin_get_learned_routes(GROUP, "er").result().value}
-    assert learned["192.168.10.0/24"] == "12076-65010"
+
+    def learned() -> dict[str, str]:
+        found = gateways.begin_get_learned_routes(GROUP, "er").result().value
+        return {each.network: each.as_path for each in found}
+
+    assert eventually(lambda: learned().get("192.168.10.0/24") == "12076-65010", SECONDS), learned()
 
 
 def test_another_md5_key_ends_the_sessions_and_the_right_one_brings_them_back(stage: GatewayStage) -> None:

@@ -7,6 +7,8 @@ withdrawn only while no pod is attached; and not where another conflist is, whic
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import structlog
@@ -45,6 +47,8 @@ class ConflistGate:
             if not obstacle:
                 _return(self._conflist)
             elif not attached and self._conflist.exists() and not _others(self._conflist):
+                # Of two names of one file, as a crash in `_return` may leave them, replace would take neither away.
+                withdrawn(self._conflist).unlink(missing_ok=True)
                 self._conflist.replace(withdrawn(self._conflist))
                 _log.warning("conflist_withdrawn", conflist=str(self._conflist), reason=obstacle)
         except OSError as error:
@@ -55,11 +59,11 @@ def _return(conflist: Path) -> None:
     aside = withdrawn(conflist)
     if not aside.exists():
         return
-    if conflist.exists():
-        aside.unlink()  # installed anew meanwhile
-    else:
-        aside.rename(conflist)
+    # One that is installed anew just now must not be replaced by it, so it is not renamed.
+    with contextlib.suppress(FileExistsError):
+        os.link(aside, conflist)
         _log.info("conflist_back", conflist=str(conflist))
+    aside.unlink(missing_ok=True)
 
 
 def _others(conflist: Path) -> bool:
