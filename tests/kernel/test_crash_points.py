@@ -23,7 +23,8 @@ from podvnet.agent.egress import Egress
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.ledger_record import PoolAddress
 from podvnet.agent.reconcile import Mended, reconcile
-from podvnet.agent.verbs import Standing, Verbs
+from podvnet.agent.standing import Standing
+from podvnet.agent.verbs import Verbs
 from podvnet.agent.wiring import Wiring
 from podvnet.linux import namespace, rtnetlink_dump
 from podvnet.linux.executor import Executor

@@ -15,7 +15,7 @@ from podvnet.agent.ledger_record import PoolCount
 from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import PoolGrowth, Prospect
 from podvnet.agent.request_tally import RequestTally
-from podvnet.agent.verbs import Standing
+from podvnet.agent.standing import Standing
 from podvnet.plugin.error import CniError
 
 if TYPE_CHECKING:

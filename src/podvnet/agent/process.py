@@ -30,7 +30,8 @@ from podvnet.agent.reconcile import reconcile
 from podvnet.agent.reserved_addresses import ReservedAddresses
 from podvnet.agent.server import Server
 from podvnet.agent.source import Refresher, Source, SourceKind, pool_addresses
-from podvnet.agent.verbs import Standing, Verbs
+from podvnet.agent.standing import Standing
+from podvnet.agent.verbs import Verbs
 from podvnet.agent.wiring import Wiring
 from podvnet.azure.error import SourceError
 from podvnet.azure.inventory import Inventory, PlatformNic

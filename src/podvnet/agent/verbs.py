@@ -8,55 +8,40 @@ half-done.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import structlog
 
+from podvnet.agent import pod_namespace
+from podvnet.agent.add_result import result_of
+from podvnet.agent.allocation import Allocation
 from podvnet.agent.egress import Egress
 from podvnet.agent.enforcement import Enforcement
 from podvnet.agent.ledger import Ledger
-from podvnet.agent.ledger_record import AddressNotToBeHadError, NoFreeAddressError, PoolCount, Row, State
+from podvnet.agent.ledger_record import Row, State
 from podvnet.agent.must_wait import MustWaitError
 from podvnet.agent.node import ensure_bridge
 from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import Prospect
+from podvnet.agent.standing import Standing
 from podvnet.agent.vm_resolver import VmResolver
 from podvnet.agent.wiring import Wiring
-from podvnet.kube.pod_annotations import asking
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.ruleset import RulesetError
-from podvnet.model.address import Address, derived_mac, disjoint
-from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
-from podvnet.model.pod_ask import PodAsk
-from podvnet.plan.attachment_program import EVERYWHERE, host_mac
+from podvnet.model.attachment import AttachmentKey, Mode, Node
 from podvnet.plugin.error import CniError, Code
-from podvnet.plugin.network_config import Environment, Ipv6
+from podvnet.plugin.network_config import Environment
 from podvnet.plugin.request import Command, Program, Request
-from podvnet.plugin.result import Dns, Interface, IpConfig, Result, Route, render
+from podvnet.plugin.result import Result, render
 
 if TYPE_CHECKING:
     from podvnet.agent.kubernetes import Kubernetes
 
 _log = structlog.get_logger()
-
-_POD_OUI = bytes.fromhex("02")
-_MORE_ADDRESSES = "add ip-configurations to the NIC (az network nic ip-config create), or run fewer pods on this VM"
-
-
-@dataclass(slots=True)
-class Standing:
-    """What the agent knows of its VM: None and a reason until the platform has answered."""
-
-    node: Node | None = None
-    reason: str = "the agent is starting and has not asked the platform yet"
-    remedy: str = "wait a moment; `podvnet doctor` shows what the agent waits for"
 
 
 class Verbs:
@@ -97,11 +82,10 @@ class Verbs:
         self._wiring = wiring
         self._egress = egress
         self._standing = standing
-        self._rest = rest
+        self._allocation = Allocation(ledger, rest, prospect, grants, kubernetes)
         self._bridge = bridge
         self._environments = environments
         self.ask_platform = refresh
-        self._prospect = prospect
         self._enforcement = enforcement
         self._grants = grants
         self._kubernetes = kubernetes
@@ -144,7 +128,7 @@ class Verbs:
         node = self._ready()
         key = key_of(request)
         ipam_only = request.program is Program.IPAM
-        descriptor = -1 if ipam_only else self._checked_sandbox(request, sandbox)
+        descriptor = -1 if ipam_only else pod_namespace.checked(request, sandbox, self._own)
         found = self._ledger.find(key)
         if found is not None:
             answer = self._again(found, descriptor, request)
@@ -153,12 +137,12 @@ class Verbs:
         self._check_source(request)
         if not ipam_only:
             self._prepare(request, node)
-        attachment = self._allocate(request, key, node, descriptor)
+        attachment = self._allocation.begin(request, key, node, descriptor)
         try:
             if not ipam_only:
                 self._expose()
                 self._wiring.build(attachment, descriptor)
-            result = _merged(request, _result(attachment, request, self._resolver.current(), ipam_only=ipam_only))
+            result = result_of(attachment, request, self._resolver.current(), ipam_only=ipam_only)
             answer = render(result, request.config.cni_version)
         except KernelError as error:
             self._ledger.release(attachment.number, None)
@@ -182,19 +166,19 @@ class Verbs:
         whole = (
             row.state is State.ATTACHED
             and row.ipam_only == ipam_only
-            and (ipam_only or (_is_of(row, sandbox) and not self._wiring.faults(row.attachment, sandbox)))
+            and (ipam_only or (pod_namespace.is_of(row, sandbox) and not self._wiring.faults(row.attachment, sandbox)))
         )
         if whole:
             # What ADD answered is not known of an adopted one; it is what it would answer now.
             result = (
                 Result.from_json(row.result)
                 if row.result
-                else _merged(request, _result(row.attachment, request, self._resolver.current()))
+                else result_of(row.attachment, request, self._resolver.current())
             )
             self._ledger.publish(row.attachment.number, result.to_json())
             return render(result, request.config.cni_version)
         _log.info("attachment_replaced", key=str(row.attachment.key), state=row.state)
-        self._remove(row, sandbox if _is_of(row, sandbox) else None)
+        self._remove(row, sandbox if pod_namespace.is_of(row, sandbox) else None)
         return None
 
     def _check_source(self, request: Request) -> None:
@@ -234,114 +218,6 @@ class Verbs:
         except (KernelError, RulesetError) as error:
             raise CniError(Code.KERNEL_REFUSED, f"cannot prepare the VM: {error}", "see the agent's log") from error
 
-    def _allocate(self, request: Request, key: AttachmentKey, node: Node, sandbox: int) -> Attachment:
-        config = request.config
-        within = config.ipam.subnet
-        if within is not None and all(disjoint([within, subnet]) is None for subnet in node.subnets):
-            raise CniError(
-                Code.INVALID_CONFIG,
-                f"ipam.subnet {within} is none of NIC {node.nic_name}, which is in {', '.join(map(str, node.subnets))}",
-                "leave ipam.subnet out",
-            )
-        try:
-            wanted, granted = self._wanted(request, key, node)
-            versions, optional = self._versions(config.ipam.ipv6, node, wanted)
-            return self._ledger.begin(
-                key,
-                None if request.program is Program.IPAM else config.mode,
-                mac=request.wanted_mac or derived_mac(_POD_OUI, key.network, key.container, key.ifname),
-                mtu=min(config.mtu or node.mtu, node.mtu),
-                sandbox=request.netns_path,
-                sandbox_id=_identity_text(sandbox),
-                pod=request.pod,
-                versions=versions,
-                optional=optional,
-                wanted=wanted,
-                within=within,
-                now=time.monotonic(),
-                rest=self._rest,
-                granted=granted,
-            )
-        except NoFreeAddressError as error:
-            version = error.version
-            count = self._ledger.count(time.monotonic(), self._rest, version)
-            where = f" in {within}" if within and within.version == version else ""
-            prospect = self._prospect() if version == 4 else Prospect()
-            shortage = _shortage(node, count, prospect, version)
-            exhausted = CniError(
-                Code.TRY_AGAIN if prospect.growing else Code.POOL_EXHAUSTED,
-                f"no free address{where} for {key.ifname} of {key.container[:12]}: {shortage}",
-                _advice(prospect),
-            )
-            raise MustWaitError(error.wait or 0.0, exhausted, growing=prospect.growing) from None
-        except AddressNotToBeHadError as error:
-            raise CniError(
-                Code.INVALID_CONFIG, f"the address asked for cannot be had: {error}", "ask for another, or for none"
-            ) from None
-
-    def _wanted(self, request: Request, key: AttachmentKey, node: Node) -> tuple[tuple[Address, ...], Address | None]:
-        """The addresses to give a pod, and the one of them that is reserved for it with all that is asked for it."""
-        try:
-            return self._granted(request, key, node)
-        except CniError as error:
-            if self._kubernetes:
-                self._kubernetes.refused(request, error)
-            raise
-
-    def _ask(self, request: Request) -> PodAsk | None:
-        """What is asked for a pod; what the runtime asks for counts more than what annotations do."""
-        if self._kubernetes is None:
-            _refuse_annotations(request)
-            return request.ask
-        annotated = self._kubernetes.asked_by(request)
-        return request.ask if annotated is None else (request.ask or PodAsk()).over(annotated)
-
-    def _granted(self, request: Request, key: AttachmentKey, node: Node) -> tuple[tuple[Address, ...], Address | None]:
-        wanted = request.wanted_addresses
-        ask = self._ask(request)
-        if self._grants is None:
-            if ask is not None:
-                raise CniError(
-                    Code.UNSUPPORTED_FIELD,
-                    f"{', '.join(ask.values())} of a pod: this VM's agent asks nothing of the resource manager",
-                    "run the agent with --pool-source arm, or leave it out",
-                )
-            return wanted, None
-        fixed = next((each for each in wanted if isinstance(each, IPv4Address)), None)
-        granted = self._grants.admit(ask, key, request.pod, node, fixed=fixed, uid=request.pod_uid)
-        if granted is None:
-            return wanted, None
-        return (granted, *(each for each in wanted if each.version == 6)), granted
-
-    def _versions(self, ipv6: Ipv6, node: Node, wanted: tuple[Address, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The IP versions to give a pod, and those of them that it can do without."""
-        asked = next((address for address in wanted if address.version == 6), None)
-        if asked and ipv6 is Ipv6.NONE:
-            msg = f"{asked} is of IPv6, and ipam.ipv6 of the network is 'none'"
-            raise AddressNotToBeHadError(msg)
-        if asked or ipv6 is Ipv6.REQUIRED:
-            return (4, 6), ()
-        if ipv6 is Ipv6.AUTO and node.has_ipv6 and 6 in self._ledger.versions():
-            return (4, 6), (6,)
-        return (4,), ()
-
-    def _checked_sandbox(self, request: Request, sandbox: int | None) -> int:
-        path = request.netns_path
-        if sandbox is None:
-            reason = os.strerror(request.netns_error) if request.netns_error else "no descriptor came with the request"
-            raise CniError(
-                Code.INVALID_NETNS, f"cannot open the network namespace {path}: {reason}", "is CNI_NETNS right?"
-            )
-        if not namespace.is_network_namespace(sandbox):
-            raise CniError(Code.INVALID_NETNS, f"{path} is not a network namespace", "is CNI_NETNS right?")
-        if namespace.identity(sandbox) == self._own and not request.netns_override:
-            raise CniError(
-                Code.INVALID_NETNS,
-                f"{path} is the VM's own network namespace",
-                "give the pod a namespace of its own, or set CNI_NETNS_OVERRIDE=1",
-            )
-        return sandbox
-
     # -- DEL
 
     def delete(self, key: AttachmentKey, sandbox: int | None) -> bool:
@@ -352,7 +228,7 @@ class Verbs:
                 self._grants.release(key)  # of an ADD that waits
             # Before the VM is known nothing has been adopted yet, and what is deleted now must not be later.
             return self._standing.node is None and self._wiring.take_down_unknown(key)
-        self._remove(row, sandbox if _is_of(row, sandbox) else None)
+        self._remove(row, sandbox if pod_namespace.is_of(row, sandbox) else None)
         return True
 
     def _remove(self, row: Row, sandbox: int | None) -> None:
@@ -394,7 +270,7 @@ class Verbs:
             )
         if row.ipam_only:
             return
-        faults = self._wiring.faults(row.attachment, self._checked_sandbox(request, sandbox))
+        faults = self._wiring.faults(row.attachment, pod_namespace.checked(request, sandbox, self._own))
         if faults:
             raise CniError(Code.CHECK_FAILED, f"{key}: missing {'; missing '.join(faults)}", "recreate the pod")
 
@@ -423,14 +299,9 @@ class Verbs:
             )
         if self._enforcement:
             self._enforcement.check()
-        count = self._ledger.count(time.monotonic(), self._rest)
-        prospect = self._prospect()
-        if count.held == count.total and not prospect.growing:
-            raise CniError(
-                Code.NOT_AVAILABLE,
-                f"pods cannot be attached: {_shortage(node, count, prospect)}",
-                _advice(prospect),
-            )
+        exhausted = self._allocation.exhausted(node)
+        if exhausted is not None:
+            raise exhausted
 
     def obstacle(self) -> CniError | None:
         """What STATUS says against attaching pods, if anything."""
@@ -450,80 +321,6 @@ class Verbs:
 def key_of(request: Request) -> AttachmentKey:
     """What the request is about."""
     return AttachmentKey(request.config.name, request.container_id, request.ifname)
-
-
-def _refuse_annotations(request: Request) -> None:
-    """Refuse what annotations ask for where nobody knows a cluster that allows it: it was meant."""
-    asked = asking(request.config.runtime_config.annotations)
-    if asked:
-        raise CniError(
-            Code.UNSUPPORTED_FIELD,
-            f"annotation {', '.join(sorted(asked))}: this VM's agent is in no cluster",
-            "run the agent with --kubeconfig, or leave it out",
-        )
-
-
-def _result(attachment: Attachment, request: Request, own: Dns, *, ipam_only: bool = False) -> Result:
-    dns = own if request.config.dns == Dns() else request.config.dns
-    pairs = list(zip(attachment.addresses, attachment.gateways, strict=True))
-    routes = tuple(Route(dst=EVERYWHERE[each.version], gw=gateway) for each, gateway in pairs)
-    if ipam_only:
-        return Result(ips=tuple(IpConfig(each, gateway) for each, gateway in pairs), routes=routes, dns=dns)
-    interfaces = (
-        Interface(name=attachment.link_name, mac=host_mac(attachment), mtu=attachment.mtu),
-        Interface(name=attachment.key.ifname, mac=attachment.mac, mtu=attachment.mtu, sandbox=request.netns_path),
-    )
-    return Result(interfaces, tuple(IpConfig(each, gateway, 1) for each, gateway in pairs), routes, dns)
-
-
-def _merged(request: Request, own: Result) -> Result:
-    """Our result behind that of the plug-ins before us in the chain."""
-    before = request.config.prev_result
-    if before is None:
-        return own
-    shift = len(before.interfaces)
-    ips = tuple(
-        IpConfig(each.address, each.gateway, None if each.interface is None else each.interface + shift)
-        for each in own.ips
-    )
-    return Result(
-        before.interfaces + own.interfaces,
-        before.ips + ips,
-        before.routes + own.routes,
-        own.dns if before.dns == Dns() else before.dns,
-    )
-
-
-def _shortage(node: Node, count: PoolCount, prospect: Prospect, version: int = 4) -> str:
-    nic = f"NIC {node.nic_name} ({', '.join(map(str, node.primary))})"
-    held = f"({count.held} held, {count.resting} resting)"
-    family = "" if version == 4 else f"IPv{version} "
-    found = (
-        f"all {count.total} secondary {family}addresses of {nic} are in use {held}"
-        if count.total
-        else f"{nic} has no secondary {family}address"
-    )
-    return f"{found}, and it gets no more: {prospect.obstacle.message}" if prospect.obstacle else found
-
-
-def _advice(prospect: Prospect) -> str:
-    if prospect.obstacle:
-        return prospect.obstacle.remedy
-    return "the pool is being enlarged; try again" if prospect.growing else _MORE_ADDRESSES
-
-
-def _is_of(row: Row, sandbox: int | None) -> bool:
-    """Tell whether an open file is the namespace of an attachment, or may be: of an adopted one nobody knows which."""
-    if sandbox is None or sandbox < 0 or row.ipam_only:
-        return False
-    return row.sandbox_id == _identity_text(sandbox) or (not row.sandbox_id and namespace.is_network_namespace(sandbox))
-
-
-def _identity_text(descriptor: int) -> str:
-    if descriptor < 0:
-        return ""
-    device, inode = namespace.identity(descriptor)
-    return f"{device}:{inode}"
 
 
 def _kernel_refused(error: KernelError, key: AttachmentKey) -> CniError:

@@ -19,7 +19,7 @@ from podvnet.agent.docker.protocol import Json
 from podvnet.agent.ledger import Ledger
 from podvnet.agent.ledger_record import PoolAddress
 from podvnet.agent.pool_growth import Prospect
-from podvnet.agent.verbs import Standing
+from podvnet.agent.standing import Standing
 from podvnet.agent.wiring import Wiring
 from podvnet.model.address import GATEWAY6, Address, Mac
 from podvnet.model.attachment import Attachment, Node

@@ -20,7 +20,7 @@ from podvnet.agent.docker.protocol import (
     RequestPool,
 )
 from podvnet.agent.docker.reservations import Reservations, describe, is_endpoint
-from podvnet.agent.verbs import Standing
+from podvnet.agent.standing import Standing
 from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.attachment import Node
