@@ -23,7 +23,7 @@ def test_a_refused_removal_keeps_vms_and_disks(tmp_path: Path, monkeypatch: pyte
     fabric = Fabric(tmp_path / "run", tmp_path / "state", ())
     fabric.recover()
     fabric.apply(resource_file.read(EXAMPLE))
-    machine = fabric.machine(fabric.find_machine("vm1"))
+    machine = fabric.machines.namespaces(fabric.machines.find("vm1"))
     kept = tmp_path / "state" / "disks" / machine.name / "log" / "kept"
     kept.write_text("still here", encoding="utf-8")
 

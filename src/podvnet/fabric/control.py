@@ -61,12 +61,12 @@ def application(fabric: Fabric, gate: Gate, turn: Turn, stop: Callable[[], None]
 
     async def reboot(request: Request) -> Response:
         name = request.path_params["name"]
-        await turn.take(lambda: fabric.reboot(fabric.find_machine(name)))
+        await turn.take(lambda: fabric.machines.reboot(fabric.machines.find(name)))
         return JSONResponse({"rebooted": name})
 
     async def command(request: Request) -> Response:
-        machine = fabric.find_machine(request.path_params["name"])
-        return JSONResponse({"command": fabric.command(machine)})
+        machine = fabric.machines.find(request.path_params["name"])
+        return JSONResponse({"command": fabric.machines.command(machine)})
 
     async def trace(request: Request) -> Response:
         wanted = json.loads(await request.body())
@@ -139,7 +139,7 @@ def _status(fabric: Fabric) -> dict[str, Any]:
                 "name": machine.id.name,
                 "namespace": names.machine_namespace(machine.id),
                 "running": machine.running,
-                "up": fabric.machine(machine).is_up,
+                "up": fabric.machines.namespaces(machine).is_up,
                 "nics": [
                     {
                         "name": nic.id.name,

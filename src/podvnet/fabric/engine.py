@@ -18,15 +18,13 @@ from podvnet.fabric.arm.power_state import PowerState, power_state, with_power
 from podvnet.fabric.arm.world import Document, World
 from podvnet.fabric.dataplane.interface import Dataplane
 from podvnet.fabric.dataplane.linux import LinuxDataplane
-from podvnet.fabric.dns.delivery import resolver_file
+from podvnet.fabric.findings import Findings, as_found, reach_of
 from podvnet.fabric.flow_endings import end_flows
 from podvnet.fabric.gateways.states import Gateways, NoGateways
-from podvnet.fabric.guest import Guest, start, wait_for
-from podvnet.fabric.health_file import HealthFile
 from podvnet.fabric.hop_counters import HopCounters
 from podvnet.fabric.intent import IntentReader
-from podvnet.fabric.machine import Machine
-from podvnet.fabric.reach_file import Reach, ReachFile
+from podvnet.fabric.machines import Machines, running
+from podvnet.fabric.reach_file import Reach
 from podvnet.fabric.services.processes import NoServices, Services
 from podvnet.fabric.settlement import (
     ResourceChange,
@@ -41,8 +39,8 @@ from podvnet.linux.error import KernelError
 from podvnet.linux.ruleset import RulesetError
 from podvnet.model.address import Address
 from podvnet.model.arm_error import ArmError, ArmErrorsError
-from podvnet.model.intent import Intent, VirtualMachine
-from podvnet.model.kernel import NetworkNamespace, Step
+from podvnet.model.intent import Intent
+from podvnet.model.kernel import Step
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
 from podvnet.plan.evaluate import Evaluator
@@ -90,17 +88,15 @@ class Fabric:
         self._gateways: Gateways = gateways or NoGateways()
         self._store = Store(state / "fabric.db")
         self._dataplane: Dataplane = dataplane or LinuxDataplane(run, state)
-        self._guest_command = guest_command
-        self._guests: list[Guest] = []
         self._changed = changed or (lambda _: None)
         self._reader = IntentReader()
         self._world, self._origins = self._store.load()
-        self._health = HealthFile(run / "health.json")
-        self._reach = ReachFile(run / "reach.json")
-        self._intent = self._with_found(self._reader.read(self._world))
+        self._findings = Findings(run)
+        self._intent = self._findings.last(self._reader.read(self._world))
         self._evaluator = Evaluator(self._intent)
         self._compiler = PartCompiler()
         self._parts: Parts = {}
+        self._machines = Machines(self._dataplane, guest_command, lambda: self._intent, lambda: self._parts)
 
     @property
     def intent(self) -> Intent:
@@ -125,6 +121,11 @@ class Fabric:
         return self._gateways
 
     @property
+    def machines(self) -> Machines:
+        """The VMs."""
+        return self._machines
+
+    @property
     def documents(self) -> list[Document]:
         """Every resource, in the order of creation."""
         return list(self._world.documents.values())
@@ -141,7 +142,7 @@ class Fabric:
         self._services.recover(self._intent)
         self._gateways.recover(self._intent)
         self._changed(self._intent)
-        self._boot()
+        self._machines.boot()
         return steps
 
     def disagreement(self) -> tuple[Step, ...]:
@@ -151,7 +152,7 @@ class Fabric:
         as well.
         """
         world, _ = self._store.load()
-        return self._dataplane.compare(compile_fabric(self._with_found(IntentReader().read(world))))
+        return self._dataplane.compare(compile_fabric(self._findings.last(IntentReader().read(world))))
 
     def plan(self, wanted: list[Document]) -> Change:
         """What :meth:`apply` would do.
@@ -238,16 +239,10 @@ class Fabric:
 
     def _read(self, world: World) -> Intent:
         """The intent of a world, with what is found of the present one."""
-        now = self._intent
-        return replace(self._reader.read(world), healthy=now.healthy, learned=now.learned, connected=now.connected)
-
-    def _with_found(self, intent: Intent) -> Intent:
-        """An intent with what was found last, as the files have it."""
-        reach = self._reach.read()
-        return replace(intent, healthy=self._health.read(), learned=reach.learned, connected=reach.connected)
+        return as_found(self._reader.read(world), self._intent)
 
     def _carry_out(self, steps: tuple[Step, ...], world: World, parts: Parts, origin: str, watch: Stopwatch) -> None:
-        stopped = self._machines(self._parts) - self._machines(parts)
+        stopped = running(self._parts) - running(parts)
         intent = self._read(world)
         gone = {
             names.machine_namespace(self._intent.machines[key].id)
@@ -281,7 +276,7 @@ class Fabric:
         self._gateways.follow(self._intent)
         self._changed(self._intent)
         watch.lap("publish")
-        self._boot()
+        self._machines.boot()
         watch.lap("boot")
         _log.info("changed", steps=len(steps), milliseconds=watch.laps)
 
@@ -289,7 +284,7 @@ class Fabric:
         """Make the kernel hold what it did before it refused a step, and tell of the refusal."""
         _log.exception("kernel_refused")
         self._dataplane.recover(whole(self._parts))
-        self._boot()  # VMs that were to stop were shut down already
+        self._machines.boot()  # VMs that were to stop were shut down already
         notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
         what = f"the kernel refused: {error}{notes}"
         refusal = ArmError("InternalServerError", what, status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -302,9 +297,7 @@ class Fabric:
             ArmErrorsError: the kernel refused; what was known before holds on.
         """
         if healthy != self._intent.healthy:
-            self._take_in(
-                replace(self._intent, healthy=healthy), lambda intent: self._health.write(intent.healthy), "health"
-            )
+            self._take_in(replace(self._intent, healthy=healthy), self._findings.write_health, "health")
 
     def set_reach(self, reach: Reach) -> None:
         """Take in where gateways lead and which of their connections carry packets, as :meth:`set_health` does.
@@ -313,10 +306,10 @@ class Fabric:
             ArmErrorsError: the kernel refused; what was known before holds on.
         """
         before = self._intent
-        if reach != Reach(before.learned, before.connected):
+        if reach != reach_of(before):
             self._take_in(
                 replace(before, learned=reach.learned, connected=reach.connected),
-                lambda intent: self._reach.write(Reach(intent.learned, intent.connected)),
+                self._findings.write_reach,
                 "reach",
             )
 
@@ -364,48 +357,6 @@ class Fabric:
         world.put(with_power(document, state))
         self._change_to(world, watch)
 
-    def reboot(self, machine: VirtualMachine) -> None:
-        """Stop a VM as if its power had gone, and start it again.
-
-        Raises:
-            ArmErrorsError: ``OperationNotAllowed``, for one that does not run.
-        """
-        _refuse_stopped(machine, "restart")
-        label = names.machine_namespace(machine.id)
-        self._dataplane.shut_down({label}, discard=False)
-        self._dataplane.apply((Step(False, label, NetworkNamespace()),))
-        # The ports' far ends went with the namespace, so recovery finds the ports missing as well.
-        self._dataplane.recover(whole(self._parts))
-        self._boot()
-
-    def find_machine(self, name: str) -> VirtualMachine:
-        """A VM by name.
-
-        Raises:
-            ArmErrorsError: there is no such VM; the known ones are named.
-        """
-        for machine in self._intent.machines.values():
-            if machine.id.name.lower() == name.lower():
-                return machine
-        known = ", ".join(sorted(machine.id.name for machine in self._intent.machines.values())) or "none"
-        error = ArmError(
-            "ResourceNotFound", f"there is no VM {name!r} (there are: {known})", status=HTTPStatus.NOT_FOUND
-        )
-        raise ArmErrorsError((error,))
-
-    def command(self, machine: VirtualMachine) -> list[str]:
-        """What a command line starts with that is to run in a VM.
-
-        Raises:
-            ArmErrorsError: ``OperationNotAllowed``, for one that does not run.
-        """
-        _refuse_stopped(machine, "run command")
-        return self.machine(machine).command()
-
-    def machine(self, machine: VirtualMachine) -> Machine:
-        """The namespaces of a VM."""
-        return self._dataplane.machine(names.machine_namespace(machine.id))
-
     def counters(self) -> dict[str, dict[str, int]]:
         """By virtual network name, what its rules have dropped."""
         return {
@@ -415,15 +366,14 @@ class Fabric:
 
     def unawaited(self) -> Callable[[], None] | None:
         """What waits for the guest commands and services begun since this was last asked, outside the engine's turn."""
-        guests, self._guests = self._guests, []
-        programs = [found for found in (self._services.unawaited(), self._gateways.unawaited()) if found]
+        begun = (self._services.unawaited(), self._gateways.unawaited(), self._machines.unawaited())
+        waits = [each for each in begun if each]
 
         def wait() -> None:
-            for each in programs:
+            for each in waits:
                 each()
-            wait_for(guests)
 
-        return wait if guests or programs else None
+        return wait if waits else None
 
     def close(self) -> None:
         """Close what is open. The network goes on without this process."""
@@ -435,32 +385,3 @@ class Fabric:
         settlement = settle_all(wanted, self._world, removable)
         parts = self._compile(settlement.world)
         return Change(settlement.changes, difference_of_parts(self._parts, parts)), settlement.world, parts
-
-    @staticmethod
-    def _machines(parts: Parts) -> set[str]:
-        return {label for part in parts.values() for label in part.program if label.startswith(names.MACHINE_PREFIX)}
-
-    def _boot(self) -> None:
-        """Boot the VMs that are down; their guest commands are left running, see :meth:`unawaited`."""
-
-        def started(machine: Machine) -> None:
-            _log.info("booted", machine=machine.name)
-            self._guests.append(start(machine, self._guest_command))
-
-        def resolver(label: str) -> str:
-            machines = self._intent.machines.values()
-            return resolver_file(self._intent, next(m for m in machines if names.machine_namespace(m.id) == label))
-
-        self._dataplane.boot(self._machines(self._parts), resolver, started)
-
-
-def _refuse_stopped(machine: VirtualMachine, operation: str) -> None:
-    if not machine.running:
-        error = ArmError(
-            "OperationNotAllowed",
-            f"Operation '{operation}' is not allowed on VM '{machine.id.name}' since the VM does not run."
-            " Start it first.",
-            status=HTTPStatus.CONFLICT,
-            target=str(machine.id),
-        )
-        raise ArmErrorsError((error,))

@@ -93,4 +93,4 @@ class MachineActions:
         self._fabric.set_power(machine, PowerState.DEALLOCATED)
 
     def _restart(self, machine: Document) -> None:
-        self._fabric.reboot(self._fabric.intent.machines[machine["id"].lower()])
+        self._fabric.machines.reboot(self._fabric.intent.machines[machine["id"].lower()])
