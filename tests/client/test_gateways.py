@@ -171,14 +171,16 @@ def test_a_circuit_connects_and_says_what_passes(stage: Stage) -> None:
     connections, circuits = network.virtual_network_gateway_connections, network.express_route_circuits
 
     def rows(ask: Callable[..., Any], link: str) -> list[Any]:
-        found: list[Any] = ask(GROUP, "line", "AzurePrivatePeering", link).result().value
-        return found
+        return list(ask(GROUP, "line", "AzurePrivatePeering", link).result().value or [])
+
+    def hears(link: str, customer: str) -> bool:
+        table = rows(circuits.begin_list_routes_table, link)
+        return ("192.168.0.0/16", customer) in {(each.network, each.next_hop) for each in table}
 
     up = eventually(lambda: connections.get(GROUP, "to-line").connection_status == "Connected", PATIENCE)
     assert up, connections.get(GROUP, "to-line").as_dict()
     for link, customer in (("primary", "172.16.1.1"), ("secondary", "172.16.1.5")):
-        table = rows(circuits.begin_list_routes_table, link)
-        assert ("192.168.0.0/16", customer) in {(each.network, each.next_hop) for each in table}
+        assert eventually(partial(hears, link, customer), PATIENCE)
         assert customer in {each.neighbor for each in rows(circuits.begin_list_routes_table_summary, link)}
     stats = circuits.get_stats(GROUP, "line")
     assert min(stats.primarybytes_in, stats.primarybytes_out, stats.secondarybytes_in, stats.secondarybytes_out) > 0

@@ -59,6 +59,15 @@ def carried(link: str) -> int:
     return sum(link_counters.read(EDGE)[link])
 
 
+def passes(stage: GatewayStage, link: str, caller: str, called: str, *, calls: int = 1) -> bool:
+    """Whether calls come about, each over a link of the circuit."""
+    for _ in range(calls):
+        before = carried(link)
+        if not stage.reaches(caller, called, timeout=0.3) or carried(link) == before:
+            return False
+    return True
+
+
 @contextmanager
 def dead(*links: str) -> Iterator[None]:
     """Links of the circuit that drop everything without a word."""
@@ -95,11 +104,10 @@ def test_one_dead_link_moves_its_traffic_to_the_other(stage: GatewayStage) -> No
     for link, other in (LINKS, LINKS[::-1]):
         with dead(link):
             began = time.monotonic()
-            assert eventually(lambda: all(stage.reaches("desk", "hub-pod", timeout=0.3) for _ in range(8)), FAILOVER)
+            # By the VPN for a moment, when the office has not heard yet what the other link leads to.
+            assert eventually(partial(passes, stage, other, "desk", "hub-pod", calls=8), FAILOVER)
             assert time.monotonic() - began < FAILOVER
-            before = carried(other)
-            assert stage.reaches("hub-pod", "desk")
-            assert carried(other) > before
+            assert passes(stage, other, "hub-pod", "desk")
             assert way(stage) == "line"
             assert stage.is_connected("to-line")
         assert eventually(lambda: len(up(stage)) == len(LINKS), SECONDS)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from podvnet.linux import namespace
 _MARK = "PODVNET_PROGRAM"
 _SECONDS_TO_END = 3.0
 _LARGEST_LOG = 1 << 20
-_OWN_RUN = 'mount --bind "$0" /run && exec "$@"'
+_OWN_RUN = 'cd / && mount --bind "$0" /run && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class KeptProcess:
         self._place = place
         self._argv = argv
         self._environment = environment or {}
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = 0
         self.descriptor = -1
         """Readable once the program has ended; -1 while there is none."""
 
@@ -94,21 +93,25 @@ class KeptProcess:
             OSError: it cannot be begun.
         """
         self._close()
-        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
             self.log.write_bytes(b"")
-        with os.fdopen(os.open(self.log, how, 0o600), "ab") as output:
-            self._child = subprocess.Popen(
-                [*self._place.command, *self._argv],
-                env=os.environ | self._environment | {_MARK: str(self._mark)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd="/",
-            )
-        self.descriptor = os.pidfd_open(self._child.pid)
-        self._pid_file.write_text(str(self._child.pid), encoding="ascii")
+        argv = [*self._place.command, *self._argv]
+        # Not subprocess: a child of that is complained about when it is left running, as these are meant to be.
+        self._child = os.posix_spawnp(
+            argv[0],
+            argv,
+            os.environ | self._environment | {_MARK: str(self._mark)},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, self.log, how, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE],  # which Python ignores
+        )
+        self.descriptor = os.pidfd_open(self._child)
+        self._pid_file.write_text(str(self._child), encoding="ascii")
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, by force if it must be, and wait until it has ended."""
@@ -143,8 +146,8 @@ class KeptProcess:
     def _close(self) -> None:
         self.forsake()
         if self._child:
-            self._child.wait()
-            self._child = None
+            os.waitpid(self._child, 0)
+            self._child = 0
 
 
 def end_strays(directory: Path, wanted: set[Path]) -> None:

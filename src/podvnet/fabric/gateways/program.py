@@ -13,6 +13,7 @@ FRR = "PODVNET_FRR"
 STRONGSWAN_PACKAGES = (
     "strongswan-charon",
     "libcharon-extra-plugins",
+    "strongswan-swanctl",
     "libstrongswan-standard-plugins",
     "libstrongswan-extra-plugins",
 )
@@ -20,6 +21,8 @@ FRR_PACKAGES = ("frr",)
 _CHARON = Path("/usr/lib/ipsec/charon")
 _FRR = Path("/usr/lib/frr")
 """Where Debian has them; they are on nobody's PATH."""
+_PLUGINS = ("kernel-libipsec", "vici", "updown", "counters")
+"""Of charon's plug-ins those that are packaged apart or may be left out of a build."""
 _FRR_USER = "frr"
 _TUN = Path("/dev/net/tun")
 
@@ -28,13 +31,15 @@ def charon() -> Path:
     """The executable of strongSwan's IKE daemon.
 
     Raises:
-        MissingProgramError: it, or the plug-in that encrypts in user space, is not installed.
+        MissingProgramError: it, or a plug-in without which it makes no tunnel or is not told of any, is not installed.
     """
     found = Path(os.environ.get(CHARON, _CHARON))
-    plugin = found.parent / "plugins" / "libstrongswan-kernel-libipsec.so"
-    if not (os.access(found, os.X_OK) and plugin.exists()):
+    files = {name: found.parent / "plugins" / f"libstrongswan-{name}.so" for name in _PLUGINS}
+    missing = [name for name, file in files.items() if not file.exists()]
+    if missing or not os.access(found, os.X_OK):
+        lacking = f" with its plug-in{'s' * (len(missing) > 1)} {', '.join(missing)}" if missing else ""
         msg = (
-            f"strongSwan's charon is not at {found} with its plug-in kernel-libipsec."
+            f"strongSwan's charon is not at {found}{lacking}."
             f" Install the Debian packages {', '.join(STRONGSWAN_PACKAGES)}, or set {CHARON} to its executable."
         )
         raise MissingProgramError(msg)

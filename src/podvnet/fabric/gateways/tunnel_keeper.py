@@ -31,6 +31,8 @@ _log = structlog.get_logger()
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_STARTS = 1.0
 _SECONDS_BETWEEN_TRIES = 0.05
+_SECONDS_TO_ANSWER = 30.0
+"""After which a charon that runs without answering is told of, while it goes on being asked."""
 _SECONDS_BETWEEN_CALLS = {True: 1.0, False: 4.0}
 """A gateway calls soon and a site only when the gateway does not: both at once make two tunnels for a moment."""
 _REASONS = (
@@ -130,6 +132,7 @@ class TunnelKeeper(Keeper):
 
     def _follow(self, process: KeptProcess) -> None:
         """Follow charon until it ends or is to be left."""
+        deadline = time.monotonic() + _SECONDS_TO_ANSWER
         timeout = charon_settings.dpd_delay(self._end), self._end.dpd_timeout
         while process.runs() and not self._is_over():
             try:
@@ -147,6 +150,8 @@ class TunnelKeeper(Keeper):
                             return
             except ViciError as error:
                 self.failure = str(error)
+                if time.monotonic() > deadline:
+                    self._settled.set()
                 self._rest(_SECONDS_BETWEEN_TRIES, process.descriptor)
 
     def _settle(self, vici: Vici) -> None:
