@@ -23,6 +23,7 @@ def test_a_refused_removal_keeps_vms_and_disks(tmp_path: Path, monkeypatch: pyte
     fabric = Fabric(tmp_path / "run", tmp_path / "state", ())
     fabric.recover()
     fabric.apply(resource_file.read(EXAMPLE))
+    wait_for_guests(fabric)
     machine = fabric.machines.namespaces(fabric.machines.find("vm1"))
     kept = tmp_path / "state" / "disks" / machine.name / "log" / "kept"
     kept.write_text("still here", encoding="utf-8")
@@ -34,6 +35,7 @@ def test_a_refused_removal_keeps_vms_and_disks(tmp_path: Path, monkeypatch: pyte
         refusing.setattr(LinuxDataplane, "apply", refuse)
         with pytest.raises(ArmErrorsError, match="the kernel refused: delete link nic1"):
             fabric.apply([])
+    wait_for_guests(fabric)
     assert machine.is_up
     assert kept.read_text(encoding="utf-8") == "still here"
     assert len(fabric.documents) == 6
@@ -41,3 +43,10 @@ def test_a_refused_removal_keeps_vms_and_disks(tmp_path: Path, monkeypatch: pyte
     assert not kept.exists()
     assert namespace.names(names.PREFIX) == []
     fabric.close()
+
+
+def wait_for_guests(fabric: Fabric) -> None:
+    """Wait for what VMs run as they boot, as whoever asked for the change does."""
+    wait = fabric.unawaited()
+    assert wait
+    wait()
