@@ -72,15 +72,15 @@ class Egress:
         said = (tuple(prefixes), tuple(exceptions), bridged)
         if self._known.get(network) == said:
             return
-        self._ledger.remember_network(network, said[0], said[1], bridged=bridged)
+        self._ledger.vm.remember_network(network, said[0], said[1], bridged=bridged)
         self._translate(node)
-        kept = {name for name, *_ in self._ledger.networks()}
+        kept = {name for name, *_ in self._ledger.vm.networks()}
         self._known = {name: other for name, other in self._known.items() if name in kept} | {network: said}
 
     def _translate(self, node: Node) -> None:
         prefixes: set[Prefix] = set()
         exceptions: set[Prefix] = set()
-        for _, own, other, _ in self._ledger.networks():
+        for _, own, other, _ in self._ledger.vm.networks():
             prefixes |= {ip_network(text) for text in own}
             exceptions |= {ip_network(text) for text in other}
         wanted = untranslated(node, prefixes, exceptions)

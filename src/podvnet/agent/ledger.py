@@ -12,24 +12,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
-from podvnet.agent.ledger_record import (
-    SCHEMA,
-    SCHEMA_VERSION,
-    AddressNotToBeHadError,
-    NoFreeAddressError,
-    PoolAddress,
-    PoolCount,
-    Row,
-    State,
-)
+from podvnet.agent import free_address
+from podvnet.agent.ledger_file import open_file
+from podvnet.agent.ledger_record import NoFreeAddressError, PoolAddress, PoolCount, Row, State
+from podvnet.agent.vm_record import VmRecord
 from podvnet.model.address import Address, Mac, Prefix
-from podvnet.model.attachment import Attachment, AttachmentKey, Mode, Node
+from podvnet.model.attachment import Attachment, AttachmentKey, Mode
 
 _COLUMNS = (
     "number, network, container, ifname, state, mode, mac, mtu, sandbox, sandbox_id, pod, result, interface, gateway"
@@ -46,30 +39,15 @@ class Ledger:
     Args:
         path: on tmpfs.
         boot_id: the machine's; another one empties the file.
+
+    Attributes:
+        vm: what is kept of the VM and its networks.
     """
 
     def __init__(self, path: Path, boot_id: str) -> None:
         self._versions: tuple[int, ...] | None = None  # asked for by every ADD; only a new list changes it
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        try:
-            self._connection = self._open(path, boot_id)
-        except sqlite3.DatabaseError:
-            # Not a database any more, or one of a version that it was not meant for: nothing in it can be believed.
-            # The kernel's state is adopted instead.
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
-            self._connection = self._open(path, boot_id)
-
-    @staticmethod
-    def _open(path: Path, boot_id: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-        try:
-            path.chmod(0o600)
-            _prepare(connection, boot_id)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        self._connection = open_file(path, boot_id)
+        self.vm = VmRecord(self._connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -156,9 +134,9 @@ class Ledger:
                 asked = next((address for address in wanted if address.version == version), None)
                 try:
                     if asked:
-                        address = self._wanted(db, asked, granted)
+                        address = free_address.particular(db, asked, granted)
                     else:
-                        address = self._oldest(db, version, within, now, rest)
+                        address = free_address.oldest(db, version, now, rest, within=within)
                 except NoFreeAddressError:
                     if version not in optional:
                         raise
@@ -312,98 +290,6 @@ class Ledger:
     def _addresses(self, query: str, *parameters: object) -> frozenset[Address]:
         return frozenset(ip_address(row[0]) for row in self._connection.execute(query, parameters))
 
-    @staticmethod
-    def _wanted(db: sqlite3.Connection, address: Address, granted: Address | None) -> tuple[str, str, str]:
-        row = db.execute(
-            "SELECT address, interface, gateway, holder, listed, address IN (SELECT address FROM reserved)"
-            " FROM addresses WHERE address = ? AND address NOT IN (SELECT address FROM withdrawn)",
-            (str(address),),
-        ).fetchone()
-        if row is None or not row[4]:
-            msg = f"{address} is not an address of this VM's pool"
-            raise AddressNotToBeHadError(msg)
-        if row[3] is not None:
-            msg = f"{address} is in use by another attachment"
-            raise AddressNotToBeHadError(msg)
-        if row[5] and address != granted:
-            msg = f"{address} is reserved for another pod"
-            raise AddressNotToBeHadError(msg)
-        return row[0], row[1], row[2]
-
-    @staticmethod
-    def _oldest(
-        db: sqlite3.Connection, version: int, within: Prefix | None, now: float, rest: float
-    ) -> tuple[str, str, str]:
-        """The address that has been free longest: those never held first, in the source's order."""
-        found = db.execute(
-            "SELECT address, interface, gateway, released FROM addresses"
-            " WHERE holder IS NULL AND listed = 1 AND version = ? AND address NOT IN (SELECT address FROM withdrawn)"
-            " AND address NOT IN (SELECT address FROM reserved)"
-            " ORDER BY released, position",  # in the index's order
-            (version,),
-        )
-        for address, interface, gateway, released in found:
-            if within is not None and within.version == version and ip_address(address) not in within:
-                continue
-            if released is not None and released > now - rest:
-                raise NoFreeAddressError(version, released + rest - now)
-            return address, interface, gateway
-        raise NoFreeAddressError(version, None)
-
-    # -- the VM and its networks
-
-    def remember_node(self, node: Node) -> None:
-        """Keep what the platform said of the VM, for a start at which the platform does not answer."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?)",
-            (
-                node.nic_name,
-                node.nic_index,
-                node.nic_mac,
-                json.dumps([str(each) for each in node.primary]),
-                json.dumps([str(each) for each in node.subnets]),
-                node.mtu,
-            ),
-        )
-
-    def node(self) -> Node | None:
-        """The VM as last known in this boot."""
-        found = self._connection.execute(
-            "SELECT nic_name, nic_index, nic_mac, primaries, subnets, mtu FROM node"
-        ).fetchone()
-        if found is None:
-            return None
-        name, index, mac, primaries, subnets, mtu = found
-        return Node(
-            nic_name=name,
-            nic_index=index,
-            nic_mac=Mac(mac),
-            primary=tuple(ip_address(text) for text in json.loads(primaries)),
-            subnets=tuple(ip_network(text) for text in json.loads(subnets)),
-            mtu=mtu,
-        )
-
-    def remember_network(
-        self, name: str, prefixes: Iterable[Prefix], exceptions: Iterable[Prefix], *, bridged: bool
-    ) -> None:
-        """Keep what a network's configuration says about translation; forget networks without pods."""
-        self._connection.execute(
-            "DELETE FROM networks WHERE name <> ? AND name NOT IN (SELECT network FROM attachments)", (name,)
-        )
-        self._connection.execute(
-            "INSERT INTO networks VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET prefixes = excluded.prefixes, exceptions = excluded.exceptions,"
-            " bridged = max(bridged, excluded.bridged)",
-            (name, json.dumps(sorted(map(str, prefixes))), json.dumps(sorted(map(str, exceptions))), int(bridged)),
-        )
-
-    def networks(self) -> list[tuple[str, list[str], list[str], bool]]:
-        """Every network: name, prefixes, exceptions, whether it uses the bridge."""
-        return [
-            (name, json.loads(prefixes), json.loads(exceptions), bool(bridged))
-            for name, prefixes, exceptions, bridged in self._connection.execute("SELECT * FROM networks")
-        ]
-
     def _rows(self, condition: str, parameters: tuple[object, ...]) -> Iterator[Row]:
         # One query for all: an attachment has a line for each of its addresses, or one without.
         lines = self._connection.execute(
@@ -424,26 +310,3 @@ class Ledger:
                 gateways=tuple(_gateway(text) for _, text in held),
             )
             yield Row(attachment, State(state), not mode, sandbox, sandbox_id, pod, result or b"")
-
-
-def _prepare(connection: sqlite3.Connection, boot_id: str) -> None:
-    """Make a database one of this version and this boot.
-
-    Raises:
-        sqlite3.DatabaseError: it is none, or of another version.
-    """
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=OFF")  # tmpfs: a commit outlives the process, nothing outlives a reboot
-    connection.execute("PRAGMA foreign_keys=ON")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {0, SCHEMA_VERSION}:
-        msg = f"the ledger is of version {version}"
-        raise sqlite3.DatabaseError(msg)
-    connection.executescript(f"{SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
-    found = connection.execute("SELECT id FROM boot").fetchone()
-    if found != (boot_id,):
-        connection.executescript(
-            "BEGIN; DELETE FROM addresses; DELETE FROM withdrawn; DELETE FROM attachments;"
-            " DELETE FROM reserved; DELETE FROM networks; DELETE FROM node; DELETE FROM boot; COMMIT;"
-        )
-        connection.execute("INSERT INTO boot VALUES (?)", (boot_id,))

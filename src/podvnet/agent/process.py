@@ -186,7 +186,7 @@ class Agent:
             signal.signal(number, lambda *_: self._server.stop())
         signal.signal(signal.SIGHUP, lambda *_: self._server.submit(self._look_again))
         self._reaper.start()
-        remembered = self._ledger.node()
+        remembered = self._ledger.vm.node()
         if remembered is not None:
             # The platform may be silent just now; pods that run must be served all the same.
             self._stand(remembered)
@@ -301,7 +301,7 @@ class Agent:
         try:
             ensure_forwarding(self._executor, node)
             emptied = self._egress.ensure(node, self._settings.bridge)
-            if bridge_present(self._executor) or any(bridged for *_, bridged in self._ledger.networks()):
+            if bridge_present(self._executor) or any(bridged for *_, bridged in self._ledger.vm.networks()):
                 ensure_bridge(self._executor, node, self._settings.bridge)
             reconcile(self._ledger, self._wiring, node)
             if self._grants:
@@ -316,7 +316,7 @@ class Agent:
             self._standing.remedy = "`podvnet doctor` checks what the kernel offers"
             _log.exception("not_prepared")
             return
-        self._ledger.remember_node(node)
+        self._ledger.vm.remember_node(node)
         if self._standing.node is None:
             _notify_ready()
         self._standing.node = node

@@ -7,10 +7,11 @@ anew at every start from the grants, which alone outlive a boot.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 
+from podvnet.agent.free_address import oldest
 from podvnet.agent.ledger import Ledger
-from podvnet.agent.ledger_record import AddressNotToBeHadError, NoFreeAddressError
+from podvnet.agent.ledger_record import AddressNotToBeHadError
 from podvnet.model.address import Address
 
 
@@ -56,20 +57,9 @@ class ReservedAddresses:
             NoFreeAddressError: there is none.
         """
         with self._ledger.transaction() as db:
-            found = db.execute(
-                "SELECT address, released FROM addresses WHERE holder IS NULL AND listed = 1 AND version = 4"
-                " AND address NOT IN (SELECT address FROM withdrawn) AND address NOT IN (SELECT address FROM reserved)"
-                " ORDER BY released, position"
-            )
-            for text, released in found:
-                address = ip_address(text)
-                if address in but or not isinstance(address, IPv4Address):
-                    continue
-                if released is not None and released > now - rest:
-                    raise NoFreeAddressError(4, released + rest - now)
-                db.execute("INSERT INTO reserved VALUES (?)", (text,))
-                return address
-        raise NoFreeAddressError(4, None)
+            text, _, _ = oldest(db, 4, now, rest, but=but)
+            db.execute("INSERT INTO reserved VALUES (?)", (text,))
+        return IPv4Address(text)
 
     def give_back(self, address: Address) -> None:
         """Reserve an address no longer."""
