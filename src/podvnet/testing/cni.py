@@ -45,11 +45,11 @@ class ExpectationError(AssertionError):
     """An answer is not what the caller counted on; the message holds all of it."""
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout: float = 60.0) -> bool:
     """Ask until a condition holds or ``timeout`` seconds are over; tell whether it held.
 
     For what no event announces, such as a link that the kernel deletes in its own time. It is the only wait by polling
-    that tests use.
+    that tests use. Patience costs only a test that fails; a machine that others use needs it.
     """
     deadline = time.monotonic() + timeout
     while not condition():

@@ -10,7 +10,7 @@ from pathlib import Path
 from podvnet.testing.lab import podvnet
 
 FABRIC_LOCK = Path("/run/podvnet/fabric/fabric.lock")
-_SECONDS_TO_END = 10
+_SECONDS_TO_END = 60
 
 
 def kill(process: int) -> None:
