@@ -178,7 +178,7 @@ def _say(*argv: str) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
             env={"KUBE_TEST_REPO_LIST": repositories.name},
         )
     if done.returncode != 0:

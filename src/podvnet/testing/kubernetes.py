@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,10 @@ BUSYBOX = "localhost/busybox:1"
 CONTROL = "control"
 _SECONDS = 240.0
 _SECONDS_TO_COME_UP = 600.0
+_RETRANSMITTED = 100
+"""Where the figure is in what TCP_INFO gives."""
+_LONGEST = 660.0
+"""For kubectl, which is told itself how long to wait for what."""
 
 Object = dict[str, Any]
 """An object of Kubernetes."""
@@ -68,7 +74,7 @@ class Cluster:
         self.load(BUSYBOX, image.busybox)
         self.load(AGNHOST, lambda name, target: images.program(name, target, program("agnhost"), "agnhost"))
         # Pods of a namespace wait for it.
-        if not eventually(lambda: "default" in self.kubectl("get", "serviceaccounts", check=False), 30.0):
+        if not eventually(lambda: "default" in self.kubectl("get", "serviceaccounts", check=False), _SECONDS):
             raise ClusterError("there is no service account")
 
     def up_command(self, *options: str) -> Words:
@@ -86,7 +92,7 @@ class Cluster:
 
     def kubectl(self, *argv: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl on the VM of the control plane, as the administrator; return what it says."""
-        return self.lab.inside(CONTROL, "kubectl", *argv, stdin=stdin, check=check).stdout
+        return self.lab.inside(CONTROL, "kubectl", *argv, stdin=stdin, check=check, seconds=_LONGEST).stdout
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Object:
         """An object."""
@@ -134,10 +140,12 @@ class Cluster:
         self.apply(pod(name, node=node, image=image, **more), namespace)
         return self.pod(name, namespace)
 
-    def execute(self, name: str, *command: str, namespace: str = "default", container: str = "") -> str:
+    def execute(
+        self, name: str, *command: str, namespace: str = "default", container: str = "", check: bool = True
+    ) -> str:
         """Run a program in a pod; return what it says."""
         chosen = ("-c", container) if container else ()
-        return self.kubectl("-n", namespace, "exec", name, *chosen, "--", *command)
+        return self.kubectl("-n", namespace, "exec", name, *chosen, "--", *command, check=check)
 
     def dial(
         self,
@@ -177,8 +185,18 @@ class Cluster:
         found: list[str] = answer.get("responses") or [f"error: {answer.get('errors')}"]
         return found[0]
 
-    def ask_from(self, descriptor: int, address: str, path: str = "/", port: int = 80, seconds: float = 3.0) -> str:
+    def ask_from(
+        self, descriptor: int, address: str, path: str = "/", port: int = 80, seconds: float = 3.0, *, late: float = 0.0
+    ) -> str:
         """Ask for a page from a network namespace (``lab.vm("client")``, ``lab.internet()``).
+
+        Args:
+            descriptor: the namespace.
+            address: of the server.
+            path: of the page.
+            port: of the server.
+            seconds: how long to wait.
+            late: how much longer, as long as no packet had to be sent again: for a server that others keep waiting.
 
         Returns:
             What is answered; empty when nothing is.
@@ -190,9 +208,13 @@ class Cluster:
                 caller = socket.socket(family_of(address), socket.SOCK_STREAM)
             with caller, caller.makefile("rb") as answer:
                 caller.settimeout(seconds)
+                begun = time.monotonic()
                 caller.connect((address, port))
                 caller.sendall(request)
+                caller.settimeout(seconds + late)
                 said = answer.read()
+                if late and time.monotonic() - begun > seconds and _sent_again(caller):
+                    return ""
         except OSError:
             return ""
         return said.partition(b"\r\n\r\n")[2].decode(errors="replace").strip()
@@ -289,6 +311,12 @@ def cluster(file: Path, *options: str, nodes: tuple[str, ...] = ("node1", "node2
         made = Cluster(fabric, nodes, options)
         made.up()
         yield made
+
+
+def _sent_again(connection: socket.socket) -> int:
+    """How many packets of a TCP connection were sent again: ``tcpi_total_retrans`` of Linux' ``struct tcp_info``."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RETRANSMITTED + 4)
+    return int.from_bytes(info[_RETRANSMITTED:], sys.byteorder)
 
 
 def _several(manifest: Object | Objects) -> Objects:

@@ -106,9 +106,11 @@ class Lab:
         where = namespace.path(names.MACHINE_PREFIX + vm)
         return ["/usr/bin/nsenter", f"--net={where}", f"--mount={self.pin(vm)}", "--", *argv]
 
-    def inside(self, vm: str, *argv: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def inside(
+        self, vm: str, *argv: str, check: bool = True, stdin: str = "", seconds: float = _TIMEOUT
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program in a VM."""
-        return execute(*self.command(vm, *argv), check=check, stdin=stdin)
+        return execute(*self.command(vm, *argv), check=check, stdin=stdin, seconds=seconds)
 
     def execute_inside(
         self, vm: str, argv: list[str], environment: dict[str, str], stdin: bytes
