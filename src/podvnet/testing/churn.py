@@ -120,9 +120,9 @@ def serving(cluster: Cluster, name: str, replicas: int) -> Iterator[str]:
     cluster.apply(objects)
     try:
         cluster.rollout(f"deployment/{name}", seconds=_SECONDS_TO_ROLL)
-        assert eventually(lambda: frontend(cluster, name) != "", 60.0), cluster.events(name)  # noqa: S101
+        assert eventually(lambda: frontend(cluster, name) != "", 120.0), cluster.events(name)  # noqa: S101
         address = frontend(cluster, name)
-        reached = eventually(lambda: cluster.ask_from(cluster.lab.vm("client"), address, "/hostname") != "", 60.0)
+        reached = eventually(lambda: cluster.ask_from(cluster.lab.vm("client"), address, "/hostname") != "", 120.0)
         assert reached, f"nothing answers at {address}"  # noqa: S101 - the test's own
         yield address
     finally:
