@@ -21,6 +21,8 @@ HOST_PORT, HOST_NETWORK = 8088, 8090
 BOTH = frozenset({"back-1", "back-2"})
 ONE, OTHER = frozenset({"back-1"}), frozenset({"back-2"})
 CALLER = "caller"
+PATIENCE = 120.0
+"""For what comes about by itself, on a machine that has much else to do."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Questions:
 
     def prepare(self) -> None:
         self.cluster.apply([SPACE])
+        accounts = ("-n", NAMESPACE, "get", "serviceaccounts")
+        assert eventually(lambda: "default" in self.cluster.kubectl(*accounts, check=False)), "pods wait for it"
         self.cluster.apply([*SERVICES, *PODS, HOST_PORT_POD], NAMESPACE)
         for each in (*PODS, HOST_PORT_POD):
             name = each["metadata"]["name"]
@@ -166,30 +170,37 @@ def test_who_answers_and_whose_address_is_seen(questions: Questions, row: Row) -
     found: set[str] = set()
 
     def all_have_answered() -> bool:
-        found.add(questions.ask(row, "hostname"))
+        said = questions.ask(row, "hostname")
+        found.update({said} if is_answer(said) else set())
         return found >= answered
 
+    # The kernel is told of a new Service and a new endpoint, and names of them are known, in their own time.
+    assert eventually(lambda: is_answer(questions.ask(row, "clientip")), PATIENCE), questions.ask(row, "clientip")
     if row.sticky or row.any_of_them:
         found |= {questions.ask(row, "hostname") for _ in range(12)}
         assert found <= answered
         assert len(found) == 1 or row.any_of_them
     elif answered:
-        # The kernel is told of a new endpoint in its own time; nobody else may answer for all that.
-        assert eventually(all_have_answered, 30.0), f"only {found} answered"
+        # Nobody else may answer for all that.
+        assert eventually(all_have_answered, PATIENCE), f"only {found} answered"
         assert found == answered
     addresses = {questions.ask(row, "clientip").rpartition(":")[0] for _ in range(4)}
     assert addresses <= {questions.addresses[row.caller if each == CALLER else each] for each in seen}
+
+
+def is_answer(said: str) -> bool:
+    return said != "" and not said.startswith("error:")
 
 
 @modes
 def test_a_headless_service_is_the_addresses_of_its_pods(questions: Questions) -> None:
     def answered() -> bool:
         said = questions.cluster.execute(
-            "resolver", "nslookup", "headless.kinds.svc.cluster.local", namespace=NAMESPACE
+            "resolver", "nslookup", "headless.kinds.svc.cluster.local", namespace=NAMESPACE, check=False
         )
         return all(f"Address: {questions.addresses[name]}" in said for name in BOTH)
 
-    assert eventually(answered, 45.0)  # an earlier answer is kept for half a minute
+    assert eventually(answered, PATIENCE)  # an earlier answer is kept for half a minute
 
 
 @modes
@@ -201,15 +212,17 @@ def test_a_service_that_is_a_name_elsewhere_leads_there(questions: Questions) ->
     cluster.apply([named], NAMESPACE)
 
     def answered() -> bool:
-        said = cluster.kubectl(
-            "-n", NAMESPACE, "exec", "resolver", "--", "nslookup", f"named.{NAMESPACE}.svc.cluster.local", check=False
+        said = cluster.execute(
+            "resolver", "nslookup", f"named.{NAMESPACE}.svc.cluster.local", namespace=NAMESPACE, check=False
         )
         return questions.addresses["client"] in said
 
-    assert eventually(answered, 30.0)
+    assert eventually(answered, PATIENCE)
 
 
 @modes
 def test_a_pod_reaches_the_api_by_its_service(questions: Questions) -> None:
-    said = questions.cluster.dial("front-1", "kubernetes.default", 443, namespace=NAMESPACE)
-    assert said.strip() == "Client sent an HTTP request to an HTTPS server."
+    def said() -> str:
+        return questions.cluster.dial("front-1", "kubernetes.default", 443, namespace=NAMESPACE).strip()
+
+    assert eventually(lambda: said() == "Client sent an HTTP request to an HTTPS server.", PATIENCE), said()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,9 @@ CALLERS_PORT = 8081
 ANNOTATIONS = {"application-security-groups": MEMBERS, "fixed-ip": "10.1.30.10"}
 """Of the guarded pod. With an address of its own: those that the NIC has from the file are not an agent's to change."""
 SECONDS = 2.0
+"""For an answer."""
+PATIENCE = 120.0
+"""For what comes about by itself, on a machine that has much else to do."""
 NAMESPACE_READER = "podvnet-namespaces"
 RBAC: list[Object] = [
     {
@@ -183,11 +187,14 @@ class Guard:
         source = {"sourceAddressPrefix": "*", "sourcePortRange": "*"}
         body: Any = {"properties": rule | source | destination}
         self.cloud.network.security_rules.begin_create_or_update(GROUP, SECURITY_GROUP, RULE, body).result()
-        assert eventually(lambda: not self.reaches(Row(NEAR, "pod")), 30.0)
+        # By several callers: one of them may have gone without an answer because the machine is busy.
+        callers = [Row(caller, "pod") for caller in (NEAR, FAR, "client")]
+        assert eventually(lambda: not any(map(self.reaches, callers)), PATIENCE)
 
     def open(self) -> None:
-        """Take the rule away."""
+        """Take the rule away; return once nodes know."""
         self.cloud.network.security_rules.begin_delete(GROUP, SECURITY_GROUP, RULE).result()
+        assert eventually(lambda: self.reaches(Row(NEAR, "pod")), PATIENCE)
 
     def _node_port(self, name: str) -> int:
         return int(self.cluster.get("service", name)["spec"]["ports"][0]["nodePort"])
@@ -208,7 +215,7 @@ def run(cluster: Cluster, node: str, *options: str) -> None:
     unit = replace(unit, argv=(*unit.argv, *options))
     cluster.lab.inside(node, "tee", f"{UNITS}/{unit.name}.json", stdin=json.dumps(unit.document()))
     cluster.lab.inside(node, *PODVNET, "cluster", "keep", "--background")
-    assert eventually(lambda: answers(cluster, node, enforcing=bool(options)), 60.0)
+    assert eventually(lambda: answers(cluster, node, enforcing=bool(options)), PATIENCE)
 
 
 def answers(cluster: Cluster, node: str, *, enforcing: bool) -> bool:
@@ -254,11 +261,15 @@ class Closed:
 def closed(request: pytest.FixtureRequest, guard: Guard) -> Iterator[Closed]:
     scope = f"/subscriptions/{guard.cloud.access.subscription}/resourceGroups/{GROUP}/providers/Microsoft.Network"
     members = [{"id": f"{scope}/applicationSecurityGroups/{MEMBERS}"}]
+    assert eventually(lambda: guard.reaches(Row(NEAR, "pod")), PATIENCE)
     if request.param == "its group":
         guard.close({"destinationApplicationSecurityGroups": members, "destinationPortRange": "*"})
     else:
         guard.close({"destinationAddressPrefix": "*", "destinationPortRange": "80"})
+    # What was asked before the rule held is in the log when that says the same twice.
+    assert eventually(lambda: guard.heard() == guard.heard(), PATIENCE)
     before = guard.heard()
+    assert before > 0, "the pod does not say that it is asked"
     with ThreadPoolExecutor(len(ROWS)) as pool:
         found = dict(zip(ROWS, pool.map(guard.reaches, ROWS), strict=True))
     yield Closed(frozenset(row for row, answered in found.items() if answered), guard.heard() - before)
@@ -267,7 +278,7 @@ def closed(request: pytest.FixtureRequest, guard: Guard) -> Iterator[Closed]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.caller}, {row.way}")
 def test_without_a_rule_the_pod_answers(row: Row, guard: Guard) -> None:
-    assert eventually(lambda: guard.reaches(row), 60.0)
+    assert eventually(lambda: guard.reaches(row), PATIENCE)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.caller}, {row.way}")
@@ -281,4 +292,4 @@ def test_under_a_rule_that_denies_the_pod_hears_nothing(closed: Closed) -> None:
 
 def test_without_the_rule_the_pod_answers_again(guard: Guard) -> None:
     guard.open()
-    assert eventually(lambda: all(guard.reaches(row) for row in ROWS), 90.0)
+    assert [row for row in ROWS if not eventually(partial(guard.reaches, row), PATIENCE)] == []
