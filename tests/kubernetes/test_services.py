@@ -14,8 +14,11 @@ from podvnet.testing.cni import eventually
 from podvnet.testing.services_lab import INTERVAL, PORT, ServicesLab, services_lab
 
 AZURE = "service.beta.kubernetes.io/azure-"
+OURS = "the lease is ours"
 INTERNAL = {f"{AZURE}load-balancer-internal": "true"}
 HOST, OTHER = "198.51.100.20", "198.51.100.30"
+PATIENCE = 120.0
+"""For what comes about by itself, on a machine that has much else to do."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def test_a_service_of_both_protocols_and_families_is_reached_by_each(services: S
         four, six = services.addresses("both", 2)
         assert services.reaches("client", four, address_of(services, "client"))
         assert services.reaches("client", six, services.six("client"))
-        assert eventually(lambda: datagram_passes(services.lab.vm("client"), four, 200, port=80), 30.0)
+        assert eventually(lambda: datagram_passes(services.lab.vm("client"), four, 200, port=80), PATIENCE)
     finally:
         for address in sixes:
             services.lab.servers.forget(address)
@@ -127,8 +130,8 @@ def test_a_service_that_no_longer_is_one_of_ours_is_reached_no_more(services: Se
         "web", {"spec": {"type": "ClusterIP", "loadBalancerClass": None, "allocateLoadBalancerNodePorts": None}}
     )
     assert services.addresses("web", 0) == []
-    assert eventually(lambda: services.left() == [], 30.0)
-    assert services.seen("client", address) == ""
+    assert eventually(lambda: services.left() == [], PATIENCE)
+    assert eventually(lambda: services.seen("client", address) == "", PATIENCE)
 
 
 def test_a_thousand_changes_of_endpoints_are_a_few_requests(services: ServicesLab) -> None:
@@ -141,7 +144,7 @@ def test_a_thousand_changes_of_endpoints_are_a_few_requests(services: ServicesLa
         "busy", ((first if number % 2 else second, f"10.1.1.{100 + number % 100}") for number in range(1000))
     )
     services.churn("busy", [[first]])
-    assert eventually(lambda: services.members() == [first], 30.0)
+    assert eventually(lambda: services.members() == [first], PATIENCE)
     writes = services.writes() - before
     # A round in each of the controller's intervals: the security group and the pool, however long the changes take.
     allowed = 2 * ((time.monotonic() - begun) / INTERVAL + 1)
@@ -173,10 +176,11 @@ def test_of_two_controllers_one_acts_and_the_other_takes_over(services: Services
     services.service("web", annotations=INTERNAL)
     services.addresses("web")
     second = services.start()
+    taken = second.log().count(OURS)  # all write into one log
     assert first.end() == 0
     services.service("next", annotations=INTERNAL, ports=[{"name": "web", "port": 80, "targetPort": 7071}])
     services.addresses("next")
-    assert "the lease is ours" in second.log()
+    assert second.log().count(OURS) > taken
 
 
 def test_an_api_server_that_is_killed_is_waited_for(services: ServicesLab) -> None:
@@ -186,4 +190,4 @@ def test_an_api_server_that_is_killed_is_waited_for(services: ServicesLab) -> No
     services.api.restart()
     assert services.reaches("client", address, address_of(services, "client"))
     services.serve("web", pods(services)[1])
-    assert eventually(lambda: services.members() == [pods(services)[1]], 60.0)
+    assert eventually(lambda: services.members() == [pods(services)[1]], PATIENCE)

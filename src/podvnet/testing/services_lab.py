@@ -22,7 +22,7 @@ CLASS = "podvnet.io/pods"
 INTERVAL = 0.5
 """Seconds between rounds of the controller."""
 PORT = 7070
-_SECONDS = 60.0
+_SECONDS = 120.0
 _SERVICES = "/api/v1/namespaces/default/services"
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
