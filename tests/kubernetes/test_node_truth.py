@@ -18,7 +18,7 @@ OPTIONS = (
     "--pool-source", "arm", "--rest", "0", "--pool-interval", "1", "--pool-limit", str(LIMIT), "--pool-batch", "20",
     "--kubeconfig", str(KUBECONFIG), "--node-name", "vm1", "--metrics", "127.0.0.1:9464",
 )  # fmt: skip
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,7 @@ def test_a_node_whose_kubelet_stops_before_the_addresses_do_is_never_short(vm: R
 
 
 def test_what_is_measured_is_what_happened(vm: Runtime, api: NodelessApi) -> None:
+    assert eventually(lambda: metrics(vm)["podvnet_kubernetes_followed"] == 1.0, SECONDS), "an agent that is new lists"
     before = metrics(vm)
     pods = attach(vm, 3)
     assert vm.call("ADD", vm.sandbox(), args="AZURE_EGRESS=sideways").error["code"] == 6

@@ -29,7 +29,7 @@ from podvnet.testing.nodeless_api import KUBECONFIG, NodelessApi
 
 FILE = Path(__file__).parents[1] / "kernel" / "pod-asks.yaml"
 GROUP = "podvnet"
-SECONDS = 30.0
+SECONDS = 120.0
 TOUCHES = (
     *(Touch(NodeApi, name) for name in ("post", "patch")),
     Touch(NodeApi, "get", after=False),

@@ -87,8 +87,9 @@ def status(vm: Runtime) -> Json:
     return found
 
 
-def followed(vm: Runtime) -> int:
-    return int(status(vm)["pods"])
+def knows_all(vm: Runtime, api: NodelessApi) -> bool:
+    """Whether the agent knows the pods there are; those of tests before are still there."""
+    return int(status(vm)["pods"]) == len(api.get("/api/v1/pods")["items"])
 
 
 def mine(api: NodelessApi, name: str, uid: str) -> list[Json]:
@@ -109,6 +110,18 @@ def attach(
     return pod, vm.call("ADD", pod, config, args=args(name, uid, namespace))
 
 
+def attached(vm: Runtime, name: str, uid: str) -> str:
+    """The address of a pod that is attached as soon as the API lets its node see what it has just been allowed to."""
+    answers: list[Answer] = []
+
+    def succeeds() -> bool:
+        answers[:] = [attach(vm, name, uid)[1]]
+        return answers[0].code == 0
+
+    assert eventually(succeeds), answers
+    return address_of(answers[0].result)
+
+
 def test_a_pod_has_what_its_annotations_ask_for_before_it_starts_and_says_so(
     vm: Runtime, api: NodelessApi, cloud: Cloud
 ) -> None:
@@ -127,8 +140,9 @@ def test_a_pod_has_what_its_annotations_ask_for_before_it_starts_and_says_so(
 
 
 def test_pods_that_ask_for_nothing_are_attached_without_a_question_to_the_api(vm: Runtime, api: NodelessApi) -> None:
+    assert eventually(lambda: knows_all(vm, api))
     known = api.pod("known", "shop")
-    assert eventually(lambda: followed(vm) > 0)
+    assert eventually(lambda: knows_all(vm, api))
     api.end()
     try:
         assert attach(vm, "known", known)[1].result["ips"], "the watch has seen it"
@@ -154,7 +168,9 @@ def test_a_pod_of_the_same_name_gets_nothing_of_anothers_asks(vm: Runtime, api: 
     assert (refused["code"], f"another pod of that name (UID {first})" in refused["msg"]) == (11, True)
     assert (publics(cloud), members(cloud)) == ({}, {})
     api.unmake("same", "shop")
+    assert eventually(lambda: knows_all(vm, api))
     second = api.pod("same", "shop")
+    assert eventually(lambda: knows_all(vm, api))
     old = attach(vm, "same", first)[1].error
     assert (old["code"], f"another pod of that name (UID {second})" in old["msg"]) == (11, True)
     assert attach(vm, "same", second)[1].result["ips"]
@@ -264,12 +280,12 @@ def test_with_kubelets_own_credentials_a_label_of_the_namespace_is_all_that_cann
     vm.start_agent(*IN_CLUSTER)
     try:
         assert eventually(lambda: status(vm)["obstacle"] == "")
-        assert attach(vm, "plain", api.pod("plain", "shop"))[1].result["ips"]
+        assert attached(vm, "plain", api.pod("plain", "shop"))
         uid = api.pod("asking", "shop", egress="pod")
         refused = attach(vm, "asking", uid)[1].error
         assert (refused["code"], "cannot get resource" in refused["msg"]) == (11, True), refused
         api.let_kubelets_read_namespaces()
-        address = address_of(attach(vm, "asking", uid)[1].result)
+        address = attached(vm, "asking", uid)
         assert eventually(lambda: api.granted("asking", "shop") == {"address": address, "egress": "pod"})
     finally:
         vm.end_agent()
