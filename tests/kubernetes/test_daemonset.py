@@ -8,6 +8,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ from podvnet.testing.lab import execute
 
 AGENT, CONTROLLER = "daemonset/podvnet-agent", "deployment/podvnet-controller"
 SPACE = "kube-system"
+AGENTS = "app.kubernetes.io/component=agent"
 FOLDERS = ("/opt/cni/bin", "/etc/cni/net.d", "/run/podvnet", "/var/lib/podvnet", "/etc/sysctl.d/90-podvnet.conf")
-LONGEST = 5.0
+LONGEST = 30.0
+"""For an answer; what is lost is not sent again."""
+PATIENCE = 120.0
+"""For what comes about by itself, on a machine that has much else to do."""
+LONGEST_BLOCK = 600.0
+"""For what Helm and kubectl do, which are told themselves how long to wait."""
 POD, SERVICE = "10.1.1.5", "20.0.0.5"
 """The examples of the page."""
 HELM_HOMES = "HELM_CACHE_HOME=/tmp HELM_CONFIG_HOME=/tmp HELM_DATA_HOME=/tmp"
@@ -47,14 +54,14 @@ def bare(cluster: Cluster) -> Iterator[Cluster]:
     unit = UNITS / f"{agent_unit().name}.json"
     units, conflists = {}, {}
     for node in cluster.nodes:
-        assert eventually(lambda node=node: attached(cluster, node) == [], 60.0)  # type: ignore[misc]
+        assert eventually(lambda node=node: attached(cluster, node) == [], PATIENCE)  # type: ignore[misc]
         units[node] = cluster.lab.inside(node, "cat", str(unit)).stdout
         conflists[node] = cluster.lab.inside(node, "cat", "/etc/cni/net.d/10-azure.conflist").stdout
         cluster.lab.inside(node, "rm", str(unit))
         cluster.lab.inside(node, *PODVNET, "cluster", "keep", "--background")
         cluster.lab.inside(node, "flock", "--timeout=60", "/run/podvnet/agent.lock", "true")
         cluster.lab.inside(node, *PODVNET, "uninstall")
-    assert eventually(lambda: not ready_nodes(cluster), 60.0)
+    assert eventually(lambda: not ready_nodes(cluster), PATIENCE)
     yield cluster
     for node in cluster.nodes:
         cluster.lab.inside(node, "tee", str(unit), stdin=units[node])
@@ -62,7 +69,7 @@ def bare(cluster: Cluster) -> Iterator[Cluster]:
         cluster.lab.inside(node, *PODVNET, "install", "--no-agent", "--plugins-from", "/usr/lib/cni")
         cluster.lab.inside(node, "tee", "/etc/cni/net.d/10-azure.conflist", stdin=conflists[node])
     cluster.kubectl("-n", SPACE, "scale", "deployment/coredns", f"--replicas={coredns}")
-    assert eventually(lambda: ready_nodes(cluster) == {*cluster.nodes}, 60.0)
+    assert eventually(lambda: ready_nodes(cluster) == {*cluster.nodes}, PATIENCE)
     cluster.rollout("deployment/coredns", SPACE)
 
 
@@ -79,14 +86,14 @@ def shipped(bare: Cluster) -> Iterator[Cluster]:
 
 
 def test_the_manifests_alone_make_nodes_ready_and_pods_reach_one_another(shipped: Cluster) -> None:
-    assert eventually(lambda: ready_nodes(shipped) == {*shipped.nodes}, 30.0)
+    assert eventually(lambda: ready_nodes(shipped) == {*shipped.nodes}, PATIENCE)
     addresses = {node: shipped.run(f"web-{node}", node=node) for node in shipped.nodes}
     for node, address in addresses.items():
         assert [each["addresses"] for each in attached_in_pod(shipped, node)] == [[address]]
-        assert shipped.ask_from(shipped.lab.vm("client"), address, "/clientip")
+        assert eventually(partial(answered, shipped, shipped.lab.vm("client"), address), PATIENCE)
     here, there = (addresses[node] for node in shipped.nodes)
-    said = shipped.ask_from(pod_namespace(shipped, shipped.nodes[0], here), there, "/clientip")
-    assert said.startswith(f"{here}:")
+    caller = pod_namespace(shipped, shipped.nodes[0], here)
+    assert eventually(lambda: shipped.ask_from(caller, there, "/clientip").startswith(f"{here}:"), PATIENCE)
 
 
 def test_the_agents_container_has_two_capabilities_and_no_more(shipped: Cluster) -> None:
@@ -119,9 +126,9 @@ def test_a_pod_that_comes_while_its_agent_is_away_starts_when_it_is_back(shipped
     away = {"spec": {"template": {"spec": {"nodeSelector": {"podvnet.io/nowhere": "yes"}}}}}
     shipped.run("first", node="node1")  # with a pod attached the conflist stays, and the node is ready
     shipped.kubectl("-n", SPACE, "patch", AGENT, "-p", json.dumps(away))
-    assert eventually(lambda: not agent_pods(shipped), 60.0)
+    assert eventually(lambda: shipped.list("pods", SPACE, AGENTS) == [], PATIENCE)
     shipped.apply(pod("late", node="node1"))
-    assert eventually(lambda: "the podvnet agent at /run/podvnet/agent.sock" in str(shipped.events("late")), 60.0)
+    assert eventually(lambda: "the podvnet agent at /run/podvnet/agent.sock" in str(shipped.events("late")), PATIENCE)
     back = {"spec": {"template": {"spec": {"nodeSelector": {"podvnet.io/nowhere": None}}}}}
     shipped.kubectl("-n", SPACE, "patch", AGENT, "-p", json.dumps(back))
     shipped.rollout(AGENT, SPACE)
@@ -136,15 +143,15 @@ def test_what_is_removed_leaves_nothing_on_nodes(bare: Cluster) -> None:
     assert left(bare, "node1")
     bare.delete(applied, SPACE)
     remove(bare)
-    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
-    assert eventually(lambda: not ready_nodes(bare), 30.0)
+    assert eventually(lambda: remains(bare) == [], PATIENCE), remains(bare)
+    assert eventually(lambda: not ready_nodes(bare), PATIENCE)
     bare.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")
 
 
 def test_helm_installs_changes_and_uninstalls(bare: Cluster) -> None:
     run_helm(bare, "install", "--wait", "--set", "network.mode=bridge")
-    assert eventually(lambda: ready_nodes(bare) == {*bare.nodes}, 30.0)
-    assert eventually(lambda: lease_holder(bare) != "", 60.0), bare.kubectl("-n", SPACE, "logs", CONTROLLER)
+    assert eventually(lambda: ready_nodes(bare) == {*bare.nodes}, PATIENCE)
+    assert eventually(lambda: lease_holder(bare) != "", PATIENCE), bare.kubectl("-n", SPACE, "logs", CONTROLLER)
     addresses = {node: bare.run(f"web-{node}", node=node) for node in bare.nodes}
     run_helm(bare, "upgrade", "--wait", "--set", "network.mode=bridge,network.nonMasquerade={203.0.113.0/24}")
     bare.rollout(AGENT, SPACE)
@@ -153,11 +160,12 @@ def test_helm_installs_changes_and_uninstalls(bare: Cluster) -> None:
         "mode": "bridge",
         "nonMasquerade": ["203.0.113.0/24"],
     }
-    assert all(bare.ask_from(bare.lab.vm("client"), each, "/clientip") for each in addresses.values())
+    client = bare.lab.vm("client")
+    assert all(eventually(partial(answered, bare, client, each), PATIENCE) for each in addresses.values())
     bare.kubectl("delete", "pods", "--all", "--grace-period=1")
     run_helm(bare, "uninstall")
-    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
-    assert eventually(lambda: bare.list("all", SPACE, "app.kubernetes.io/name=podvnet") == [], 60.0)
+    assert eventually(lambda: remains(bare) == [], PATIENCE), remains(bare)
+    assert eventually(lambda: bare.list("all", SPACE, "app.kubernetes.io/name=podvnet") == [], PATIENCE)
 
 
 def test_a_reader_of_the_page_ends_with_a_pod_that_the_internet_reaches_and_with_clean_nodes(bare: Cluster) -> None:
@@ -177,7 +185,7 @@ def test_a_reader_of_the_page_ends_with_a_pod_that_the_internet_reaches_and_with
     said = {where: words for where, words in answers if where}
     assert said["another VM"].startswith("10.1.1.4:")
     assert said["the internet"].startswith("198.51.100.")
-    assert {node: left(bare, node) for node in bare.nodes} == {node: [] for node in bare.nodes}
+    assert eventually(lambda: remains(bare) == [], PATIENCE), remains(bare)
 
 
 # -- what is asked and done
@@ -192,14 +200,28 @@ def blocks() -> list[tuple[str, str]]:
 
 def read(cluster: Cluster, where: str, block: str) -> str:
     """Do what a block of the page says; return what is said."""
-    if where == "the internet":
-        return execute("nsenter", f"--net={namespace.path(names.INTERNET)}", "--", "sh", "-euc", block).stdout
     if where:
-        return cluster.lab.inside("client", "sh", "-euc", block).stdout
+        return asked(cluster, where, block)
     # The fabric's resource manager has a certificate of its own authority.
     text = block.replace("helm install podvnet", f"helm install podvnet --set-file arm.ca={CERTIFICATE}")
     settings = f"export KUBECONFIG={ADMIN_CONFIG} PATH={Path(helm.program()).parent}:$PATH {HELM_HOMES}"
-    return cluster.lab.inside(CONTROL, "sh", "-euc", f"{settings}; cd {helm.DEPLOY.parent}; {text}").stdout
+    shell = f"{settings}; cd {helm.DEPLOY.parent}; {text}"
+    return cluster.lab.inside(CONTROL, "sh", "-euc", shell, seconds=LONGEST_BLOCK).stdout
+
+
+def asked(cluster: Cluster, where: str, block: str) -> str:
+    """What is answered to who asks from elsewhere, and asks again as a person does."""
+    internet = ["nsenter", f"--net={namespace.path(names.INTERNET)}", "--"]
+    enter = internet if where == "the internet" else cluster.lab.command("client")
+    said: list[str] = []
+
+    def succeeds() -> bool:
+        done = execute(*enter, "sh", "-euc", block, check=False)
+        said[:] = [done.stdout, done.stderr]
+        return done.returncode == 0
+
+    assert eventually(succeeds, PATIENCE), said
+    return said[0]
 
 
 class Caller:
@@ -234,6 +256,11 @@ class Caller:
                 continue
 
 
+def answered(cluster: Cluster, descriptor: int, address: str) -> bool:
+    """Whether a pod answers a namespace."""
+    return cluster.ask_from(descriptor, address, "/clientip") != ""
+
+
 def serving_udp() -> dict[str, Any]:
     return {"args": ("netexec", "--http-port=80", "--udp-port=81")}
 
@@ -256,7 +283,7 @@ def run_helm(cluster: Cluster, verb: str, *options: str) -> None:
     where = ("podvnet", *((str(helm.CHART), "--values", "-") if verb != "uninstall" else ()))
     argv = (helm.program(), verb, *where, "-n", SPACE, "--timeout", "4m", *options)
     shell = f"KUBECONFIG={ADMIN_CONFIG} {HELM_HOMES} {shlex.join(argv)}"
-    cluster.lab.inside(CONTROL, "sh", "-c", shell, stdin=values)
+    cluster.lab.inside(CONTROL, "sh", "-c", shell, stdin=values, seconds=LONGEST_BLOCK)
 
 
 def lease_holder(cluster: Cluster) -> str:
@@ -277,8 +304,8 @@ def ready_nodes(cluster: Cluster) -> set[str]:
 
 
 def agent_pods(cluster: Cluster) -> dict[str, str]:
-    """The agents' pods, by node."""
-    listed = cluster.list("pods", SPACE, "app.kubernetes.io/component=agent")
+    """The agents' pods, by node, but for those that end."""
+    listed = [each for each in cluster.list("pods", SPACE, AGENTS) if "deletionTimestamp" not in each["metadata"]]
     return {each["spec"]["nodeName"]: each["metadata"]["name"] for each in listed}
 
 
@@ -300,9 +327,15 @@ def attached_in_pod(cluster: Cluster, node: str) -> list[dict[str, Any]]:
 def pod_namespace(cluster: Cluster, node: str, address: str) -> int:
     """The open network namespace of a pod of a node."""
     for path in cluster.lab.inside(node, "sh", "-c", "ls -d /run/netns/cni-*").stdout.split():
-        if f"inet {address}/" in cluster.lab.inside(node, "nsenter", f"--net={path}", "ip", "-4", "addr").stdout:
+        said = cluster.lab.inside(node, "nsenter", f"--net={path}", "ip", "-4", "addr", check=False).stdout
+        if f"inet {address}/" in said:
             return probe.open_inside(cluster.lab.pin(node), path)
     raise AssertionError(f"no namespace of {node} has {address}")
+
+
+def remains(cluster: Cluster) -> list[str]:
+    """What there is of podvnet on any node."""
+    return [f"{node}: {line}" for node in cluster.nodes for line in left(cluster, node)]
 
 
 def left(cluster: Cluster, node: str) -> list[str]:
