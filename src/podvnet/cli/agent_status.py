@@ -29,6 +29,12 @@ def ask() -> dict[str, Any]:
     return found
 
 
+def most_pods(found: dict[str, Any]) -> int:
+    """How many pods there are addresses for, by what the agent says: those of the NIC, or as far as the pool grows."""
+    growth = found.get("growth")
+    return max(int(found["pool"]["total"]), int(growth["ceiling"]) if growth else 0)
+
+
 def show_metrics() -> None:
     """Print what the agent measures.
 

@@ -134,7 +134,7 @@ def kubelet(config: Path) -> Iterator[Finding]:
         yield Finding("kubelet", NOTE, f"{config} cannot be read: {error}", "see what kubelet says of it")
         return
     resolver = Path(document.get("resolvConf") or "/etc/resolv.conf")
-    servers = _servers(resolver)
+    servers = name_servers(resolver)
     if servers and all(each.startswith("127.") for each in servers):
         found = f"the cluster's DNS asks itself: {resolver} names {', '.join(servers)}, which in a pod is the pod"
         remedy = f"resolvConf: /run/systemd/resolve/resolv.conf in {config}, then systemctl restart kubelet"
@@ -146,11 +146,9 @@ def kubelet(config: Path) -> Iterator[Finding]:
 
 def _most_pods(config: Path, most: int) -> Iterator[Finding]:
     try:
-        found = agent_status.ask()
+        addresses = agent_status.most_pods(agent_status.ask())
     except OSError:
         return  # that the agent does not answer is a finding of its own
-    growth = found.get("growth")
-    addresses = max(found["pool"]["total"], growth["ceiling"] if growth else 0)
     if most > addresses:
         words = f"kubelet takes {most} pods, and there are {addresses} addresses: the others will wait for one"
         remedy = f"maxPods: {addresses} in {config}, or more ip-configurations on the NIC"
@@ -172,7 +170,8 @@ def _read(config: Path) -> dict[str, Any]:
     return document
 
 
-def _servers(resolver: Path) -> list[str]:
+def name_servers(resolver: Path) -> list[str]:
+    """The servers that a ``resolv.conf`` names; none when it cannot be read."""
     try:
         lines = resolver.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -22,7 +22,7 @@ import click
 
 from podvnet.agent.conflist_gate import withdrawn
 from podvnet.cli import conflist as conflists
-from podvnet.cli import containerd_settings, in_host, kernel_settings
+from podvnet.cli import containerd_settings, in_host, kernel_settings, kubeadm_settings
 from podvnet.cli.fabric import json_option
 from podvnet.cli.in_host import PROGRAMS, copy, copy_programs, write
 from podvnet.cli.output import FailureError, print_json
@@ -156,6 +156,8 @@ def install(
         done += _follow_kubernetes(bin_dir, as_json=as_json)
     if not no_agent:
         done.append(_start_agent(target, as_json=as_json))
+    if kubernetes:
+        done += kubeadm_settings.ensure(mode)
     conf_dir.mkdir(parents=True, exist_ok=True)
     # The agent may be moving it just now; wherever it is, it was there before or is there after.
     if not (unattended and any(each.exists() for each in (aside, target, aside))):
@@ -163,7 +165,7 @@ def install(
         write(target, json.dumps(conflist, indent=2) + "\n")
         aside.unlink(missing_ok=True)
         done.append(f"{target}: network {name!r}, mode {mode}")
-    _say(done, as_json=as_json)
+    _say(done, kubeadm_settings.NEXT if kubernetes else "", as_json=as_json)
 
 
 @click.command()
@@ -219,12 +221,15 @@ def uninstall(
     _say_removed(removed, as_json=as_json)
 
 
-def _say(done: list[str], *, as_json: bool) -> None:
+def _say(done: list[str], next_step: str = "", *, as_json: bool) -> None:
     if as_json:
-        print_json({"installed": done, "shim": "compiled" if compiled_path().exists() else "python"})
+        shim = "compiled" if compiled_path().exists() else "python"
+        print_json({"installed": done, "shim": shim, "next": next_step})
         return
     for each in done:
         click.echo(f"installed {each}")
+    if next_step:
+        click.echo(f"next: {next_step}")
     if not compiled_path().exists():
         click.echo("note: no C compiler was there when podvnet was built, so the slower Python shim is used", err=True)
 
@@ -333,7 +338,7 @@ def _follow_kubernetes(bin_dir: Path, *, as_json: bool) -> list[str]:
 
 
 def _forget_kubernetes() -> list[str]:
-    removed = kernel_settings.forget()
+    removed = [*kernel_settings.forget(), *kubeadm_settings.forget()]
     if _environment().get("PODVNET_KUBECONFIG") == str(KUBECONFIG) and _forget_option("PODVNET_KUBECONFIG"):
         removed.append(f"the agent's way to the API server, from {ENVIRONMENT}")
     return removed

@@ -16,6 +16,7 @@ from typing import Any
 from podvnet.cluster.control_plane import KUBECTL
 from podvnet.cluster.file import File
 from podvnet.cluster.node import CONTAINERD_CONFIG, KUBELET, SYSCTLS, TUNABLES
+from podvnet.cluster.node_network import KUBEADM_SETTINGS
 from podvnet.cluster.unit import UNITS, Unit
 from podvnet.fabric.guest import AT_BOOT
 from podvnet.model.address import Prefix
@@ -27,7 +28,7 @@ AGENT_OPTIONS = "/etc/podvnet/agent.env"
 _TUNABLES = "/run/podvnet/tunables"
 BEFORE = "/etc/podvnet/before-cluster"
 """Of a VM's disk: what it had before it became part of a cluster."""
-_REPLACED = (CONTAINERD_CONFIG, CONFLIST, AGENT_OPTIONS)
+_REPLACED = (CONTAINERD_CONFIG, CONFLIST, AGENT_OPTIONS, KUBEADM_SETTINGS)
 _FILLED = (KUBELET, "/var/lib/containerd", "/var/lib/etcd")
 _MADE = ("/etc/kubernetes", "/var/lib/kube-proxy", "/var/log/pods", "/var/log/containers", "/opt/containerd")
 

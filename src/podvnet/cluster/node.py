@@ -1,8 +1,8 @@
 """What a node of a cluster needs besides podvnet: settings of containerd, kubelet and kube-proxy, and of the kernel.
 
 Values. They are the same on a VM of Azure and on one of the fabric; what differs is in :class:`Host`. A pod's address
-is the virtual network's, so a node has no range of its own (``podCIDR``), and kube-proxy knows pods of its node by
-their links' names.
+is the virtual network's, so a node has no range of its own (``podCIDR``). What that asks of kubelet and kube-proxy is
+in :mod:`podvnet.cluster.node_network`.
 
 Sources: Kubernetes API ``kubelet.config.k8s.io/v1beta1 KubeletConfiguration``, ``kubeproxy.config.k8s.io/v1alpha1
 KubeProxyConfiguration``; containerd document "CRI Plugin Config Guide".
@@ -15,11 +15,11 @@ from typing import Any
 
 from podvnet.cluster.control_plane import Part, flags
 from podvnet.cluster.file import File
+from podvnet.cluster.node_network import kubelet_network, proxy_network
 from podvnet.cluster.programs import Programs
 from podvnet.cluster.settings import PodMode, ProxyMode
 from podvnet.cluster.unit import Unit
 from podvnet.model.address import Address, Prefix
-from podvnet.model.attachment import LINK_PREFIX
 
 ETC = "/etc/kubernetes"
 KUBELET = "/var/lib/kubelet"
@@ -157,9 +157,7 @@ def containerd_config(settings: NodeSettings) -> str:
 
 def kubelet_config(settings: NodeSettings) -> dict[str, Any]:
     """The settings of kubelet."""
-    document: dict[str, Any] = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
+    document = kubelet_network(resolver=settings.host.resolver, max_pods=settings.max_pods) | {
         "address": str(settings.address),
         "authentication": {
             "anonymous": {"enabled": False},
@@ -173,8 +171,6 @@ def kubelet_config(settings: NodeSettings) -> dict[str, Any]:
         "cgroupDriver": settings.host.cgroup_driver,
         "clusterDNS": [str(settings.dns)],
         "clusterDomain": settings.domain,
-        "maxPods": settings.max_pods,
-        "resolvConf": settings.host.resolver,
         "oomScoreAdj": settings.host.oom_score,
         "failSwapOn": False,
         # Version 1 of control groups is what some machines have.
@@ -201,28 +197,19 @@ def kubelet_config(settings: NodeSettings) -> dict[str, Any]:
 def proxy_config(settings: NodeSettings) -> dict[str, Any]:
     """The settings of kube-proxy.
 
-    What pods of the node begin is known by the links it comes in by. With a bridge all comes in by that; there it is
-    known by its source, the nodes' subnet, as Azure's own nodes have it: what VMs of the subnet begin counts as pods'.
     Limits of connection tracking are left as the VM has them. Node ports are not for 127.0.0.1: the kernel would have
     to take packets from outside for it (``route_localnet``).
     """
-    local: dict[str, Any] = {
-        "detectLocalMode": "InterfaceNamePrefix",
-        "detectLocal": {"interfaceNamePrefix": LINK_PREFIX},
-    }
-    if settings.pods is PodMode.BRIDGE:
-        local = {"detectLocalMode": "ClusterCIDR", "clusterCIDR": str(settings.subnet)}
-    return {
-        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-        "kind": "KubeProxyConfiguration",
+    document = proxy_network(bridged=settings.pods is PodMode.BRIDGE, subnet=settings.subnet)
+    periods = {"minSyncPeriod": "1s", "syncPeriod": "30s"}
+    return document | {
         "bindAddress": "0.0.0.0",
         "clientConnection": {"kubeconfig": PROXY_KUBECONFIG},
         "hostnameOverride": settings.name,
         "mode": str(settings.proxy),
-        **local,
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-        "iptables": {"localhostNodePorts": False, "minSyncPeriod": "1s", "syncPeriod": "30s"},
-        "nftables": {"minSyncPeriod": "1s", "syncPeriod": "30s"},
+        "iptables": document["iptables"] | {"localhostNodePorts": False, **periods},
+        "nftables": document["nftables"] | periods,
         "healthzBindAddress": f"{settings.address}:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": settings.host.oom_score,
