@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import socket
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +18,14 @@ from podvnet.agent.address_watch import AddressWatch
 from podvnet.agent.conflist_gate import ConflistGate
 from podvnet.agent.egress import Egress
 from podvnet.agent.enforcement import Enforcement
-from podvnet.agent.grant_store import GRANTS, GrantStore
 from podvnet.agent.ledger import Ledger
+from podvnet.agent.lost_addresses import LostAddresses
 from podvnet.agent.node import NicNotFoundError, bridge_present, ensure_bridge, ensure_forwarding, find_node
 from podvnet.agent.observer import Observer
 from podvnet.agent.pod_grants import PodGrants
 from podvnet.agent.pool_growth import GrowthSettings, PoolGrowth, Prospect
 from podvnet.agent.queries import Queries
 from podvnet.agent.reconcile import reconcile
-from podvnet.agent.reserved_addresses import ReservedAddresses
 from podvnet.agent.server import Server
 from podvnet.agent.source import Refresher, Source, SourceKind, pool_addresses
 from podvnet.agent.standing import Standing
@@ -39,15 +37,12 @@ from podvnet.linux.error import KernelError
 from podvnet.linux.executor import Executor
 from podvnet.linux.reaper import Reaper
 from podvnet.linux.ruleset import RulesetError
-from podvnet.model.address import Address
 from podvnet.model.attachment import Node
 from podvnet.plan.attachment_program import HOST
-from podvnet.plan.pool_target import Shape
 from podvnet.plugin.network_config import Environment
 
 if TYPE_CHECKING:
-    from podvnet.agent.docker.driver import Driver
-    from podvnet.agent.docker.front import Front
+    from podvnet.agent.docker.plugin import Plugin
     from podvnet.agent.kubernetes import Kubernetes
     from podvnet.agent.metrics_server import MetricsServer
 
@@ -69,9 +64,6 @@ _ENVIRONMENTS = {
     SourceKind.ARM: frozenset({Environment.AZURE, Environment.IMDS}),
     SourceKind.FILE: frozenset({Environment.AZURE, Environment.MAS, Environment.FILE}),
 }
-
-
-_LOST = "the platform delivers nothing to it any more: put it back on the NIC, or delete the pod"
 
 
 class AlreadyRunningError(Exception):
@@ -171,14 +163,11 @@ class Agent:
         )
         queries = Queries(self._observer.status, self._metrics, self._grants)
         self._server = Server(settings.run / SOCKET, self._verbs, queries.answer, self._settled)
-        self._docker: Driver | None = None
-        self._docker_front: Front | None = None
-        if settings.docker:
-            self._serve_docker(settings.docker)
+        self._docker = self._docker_plugin(settings.docker) if settings.docker else None
         self._metrics_server = self._measurer(settings.metrics) if settings.metrics else None
         self._gate = ConflistGate(settings.conflist)
         self._inventory: Inventory | None = None
-        self._lost: frozenset[Address] = frozenset()
+        self._lost = LostAddresses(self._ledger)
 
     def serve(self) -> None:
         """Serve until SIGTERM or SIGINT. SIGHUP asks the platform and reconciles."""
@@ -217,13 +206,13 @@ class Agent:
             self._metrics_server.start()
         if self._enforcement:
             self._enforcement.start(self._server.submit)
-        if self._docker_front:
-            self._docker_front.start()
+        if self._docker:
+            self._docker.front.start()
 
     def _stop_threads(self) -> None:
         self._refresher.stop()
-        if self._docker_front:
-            self._docker_front.stop()
+        if self._docker:
+            self._docker.front.stop()
         self._gate.follow("the agent was told to stop", len(self._ledger.rows()))
         for each in (self._growth, self._grants, self._enforcement, self._kubernetes, self._metrics_server):
             if each:
@@ -248,7 +237,7 @@ class Agent:
             nic = answer.primary_nic()
             added, dropped = self._ledger.fill(pool_addresses(nic))
             _log.info("pool", added=added, dropped=dropped)
-            self._tell_lost()
+            self._lost.tell()
             self._inventory = answer
             self._find(nic)
         if self._growth and self._inventory and not isinstance(answer, SourceError):
@@ -269,21 +258,6 @@ class Agent:
 
     def _metrics(self) -> str:
         return self._observer.metrics(self._verbs.obstacle, self._server.tally)
-
-    def _tell_lost(self) -> None:
-        """Name the pods whose address the NIC has no more; each is named once."""
-        lost = self._ledger.missing_from_source()
-        for row in self._ledger.rows() if lost - self._lost else ():
-            for interface in row.attachment.addresses:
-                if interface.ip in lost - self._lost:
-                    _log.warning(
-                        "address_lost",
-                        address=str(interface.ip),
-                        pod=row.pod,
-                        key=str(row.attachment.key),
-                        remedy=_LOST,
-                    )
-        self._lost = lost
 
     def _find(self, nic: PlatformNic) -> None:
         try:
@@ -308,7 +282,7 @@ class Agent:
                 self._grants.stand(node.nic_mac, {row.attachment.key for row in self._ledger.rows()})
             self._egress.expose(self._grants.publics if self._grants else frozenset())
             if self._docker:
-                self._docker.stand(node)
+                self._docker.driver.stand(node)
             if self._enforcement:
                 self._enforcement.stand(node.nic_mac, emptied=emptied)
         except (KernelError, RulesetError) as error:
@@ -322,34 +296,19 @@ class Agent:
         self._standing.node = node
 
     def _grower(self, settings: Settings) -> PoolGrowth:
-        # Here and not when the NIC is to be written: importing takes 0.2 s of every thread's time.
-        from podvnet.agent.own_nic import find  # noqa: PLC0415 - who does not let the pool grow need not pay for it
-        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+        from podvnet.agent.arm_parts import pool_growth  # noqa: PLC0415 - see there
 
-        growth = settings.growth
-        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
-        return PoolGrowth(
-            self._ledger,
-            growth.policy,
-            settings.rest,
-            connect=lambda mac: find(manager, mac, block=growth.policy.shape is Shape.BLOCK),
-            look=self._refresher.ask_often,
-        )
+        return pool_growth(settings.growth, self._ledger, settings.rest, self._refresher.ask_often)
 
     def _granter(self, settings: Settings) -> PodGrants:
-        from podvnet.agent.grant_nic import find  # noqa: PLC0415 - as above
-        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+        from podvnet.agent.arm_parts import pod_grants  # noqa: PLC0415 - as above
 
-        # A manager of its own, as each thread that asks has.
-        growth = settings.growth
-        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
-        return PodGrants(
-            GrantStore(settings.state / GRANTS),
-            ReservedAddresses(self._ledger),
-            settings.rest,
-            connect=lambda mac: find(manager, mac),
-            look=self._refresher.ask_often,
-        )
+        return pod_grants(settings.growth, self._ledger, settings.state, settings.rest, self._refresher.ask_often)
+
+    def _enforcer(self, settings: Settings) -> Enforcement:
+        from podvnet.agent.arm_parts import enforcement  # noqa: PLC0415 - as above
+
+        return enforcement(settings.growth, self._executor, self._ledger, settings.groups_interval)
 
     def _cluster(self, kubeconfig: Path) -> Kubernetes:
         from podvnet.agent.kubernetes import Kubernetes  # noqa: PLC0415 - who is in no cluster need not pay for it
@@ -367,44 +326,25 @@ class Agent:
             _log.error("metrics_not_served", address=f"{address[0]}:{address[1]}", reason=str(error))
             return None
 
-    def _enforcer(self, settings: Settings) -> Enforcement:
-        from podvnet.agent.group_source import GroupSource  # noqa: PLC0415 - as above
-        from podvnet.azure.resource_manager import ENDPOINT, ResourceManager  # noqa: PLC0415 - the same
+    def _docker_plugin(self, socket_path: Path) -> Plugin | None:
+        from podvnet.agent.docker.plugin import plugin  # noqa: PLC0415 - who does not serve Docker need not pay for it
 
-        # A manager of its own: it is used in another thread than the one that writes the NIC.
-        growth = settings.growth
-        manager = ResourceManager(growth.endpoint or ENDPOINT, growth.ca, identity=growth.identity)
-        return Enforcement(self._executor, self._ledger, GroupSource(manager).read, settings.groups_interval)
-
-    def _serve_docker(self, socket_path: Path) -> None:
-        """Make what serves Docker; when its file cannot be had, CNI is served all the same."""
-        from podvnet.agent.docker import forwarding  # noqa: PLC0415 - who does not serve Docker need not pay for it
-        from podvnet.agent.docker.driver import Driver  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.flows import Flows  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.front import Front  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.living_addresses import living_addresses  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.networks import FILE, Networks  # noqa: PLC0415 - the same
-        from podvnet.agent.docker.parts import Parts  # noqa: PLC0415 - the same
-
-        prospect = self._growth.prospect if self._growth else Prospect
-        parts = Parts(self._ledger, self._wiring, Flows(), forwarding.admit, prospect, living_addresses)
-        try:
-            networks = Networks(self._settings.state / FILE)
-        except (OSError, sqlite3.Error) as error:
-            _log.error(
-                "docker_not_served",
-                file=str(self._settings.state / FILE),
-                reason=str(error),
-                remedy="see to the file and its disk, and start the agent anew",
-            )
-            return
-        self._docker = Driver(parts, networks, self._standing, self._settings.rest)
-        self._docker_front = Front(socket_path, self._docker, self._server.submit, self._refresher.ask_now)
+        return plugin(
+            socket_path,
+            self._settings.state,
+            self._ledger,
+            self._wiring,
+            self._standing,
+            rest=self._settings.rest,
+            prospect=self._growth.prospect if self._growth else Prospect,
+            submit=self._server.submit,
+            ask_platform=self._refresher.ask_now,
+        )
 
     def _settled(self, waiting: int) -> None:
         """Let the pool follow its use; ``waiting`` ADDs of CNI want an address."""
         if self._growth:
-            self._growth.consider(waiting + (self._docker_front.waiting if self._docker_front else 0))
+            self._growth.consider(waiting + (self._docker.front.waiting if self._docker else 0))
         if self._kubernetes:
             self._observer.look()
 
