@@ -42,7 +42,7 @@ def doctor(repair: bool, as_json: bool) -> None:
 
 
 def _repair(*, as_json: bool) -> None:
-    from podvnet.cli.install import signal_agent
+    from podvnet.cli.agent_service import signal_agent
 
     if not signal_agent():
         raise FailureError("there is no agent to repair anything", "`podvnet install` starts one", as_json=as_json)

@@ -7,22 +7,17 @@ while no pod can be attached and none is.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import os
-import select
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 
 from podvnet.agent.conflist_gate import withdrawn
+from podvnet.cli import agent_options, agent_service, containerd_settings, in_host, kernel_settings, kubeadm_settings
 from podvnet.cli import conflist as conflists
-from podvnet.cli import containerd_settings, in_host, kernel_settings, kubeadm_settings
+from podvnet.cli.agent_service import RUN
 from podvnet.cli.fabric import json_option
 from podvnet.cli.in_host import PROGRAMS, copy, copy_programs, write
 from podvnet.cli.output import FailureError, print_json
@@ -30,35 +25,10 @@ from podvnet.plugin.shim import best_shim, compiled_path
 
 NETAVARK = Path("/usr/local/libexec/netavark/azure-vnet")
 """Where podman looks first for network drivers of netavark."""
-UNIT = Path("/etc/systemd/system/podvnet-agent.service")
-ENVIRONMENT = Path("/etc/podvnet/agent.env")
-"""Options of the agent as variables, read at its start."""
 KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
 """kubelet's own: what a node's agent asks is allowed to it, for its own node and pods."""
-RUN = Path("/run/podvnet")
 STATE = Path("/var/lib/podvnet")
 DOCKER_SOCKET = Path("/run/docker/plugins/azure-vnet.sock")
-LOG = Path("/var/log/podvnet-agent.log")
-_READY_TIMEOUT = 60.0
-
-_UNIT_TEXT = """[Unit]
-Description=podvnet agent: pods on the Azure virtual network
-After=network-online.target
-Wants=network-online.target
-Before=containerd.service crio.service docker.service kubelet.service
-
-[Service]
-Type=notify
-EnvironmentFile=-{environment}
-ExecStart={python} -m podvnet agent --conflist {conflist}
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=1
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 @click.command()
@@ -201,23 +171,20 @@ def uninstall(
         _remove_from_host(target, bin_dir, as_json=as_json)
         return
     target.unlink(missing_ok=True)
-    _stop_agent()
+    agent_service.stop()
     withdrawn(target).unlink(missing_ok=True)
     try:
         removed = remove_traces(RUN, STATE, force=force)
     except NotEmptyError as error:
         raise FailureError(str(error), "delete the pods first, or use --force", as_json=as_json) from None
-    if UNIT.exists():
-        subprocess.run(["systemctl", "disable", "podvnet-agent"], check=False, capture_output=True)
-        UNIT.unlink(missing_ok=True)
-        subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
+    agent_service.remove_unit()
     for program in PROGRAMS:
         (bin_dir / program).unlink(missing_ok=True)
     conflists.unlink_reference(bin_dir)
     NETAVARK.unlink(missing_ok=True)
     removed += _forget_kubernetes()
     if _forget_docker():
-        removed.append(f"Docker's driver azure-vnet, from {ENVIRONMENT}")
+        removed.append(f"Docker's driver azure-vnet, from {agent_options.FILE}")
     _say_removed(removed, as_json=as_json)
 
 
@@ -299,37 +266,23 @@ def _link_reference(source: Path, bin_dir: Path, *, as_json: bool) -> list[str]:
         raise FailureError(f"{error.filename} is not there", remedy, as_json=as_json) from None
 
 
-def _environment() -> dict[str, str]:
-    """What the file of options says. systemd reads it by itself."""
-    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines() if ENVIRONMENT.exists() else []
-    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
-
-
-def _set_option(name: str, value: str) -> None:
-    if name not in _environment():
-        ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
-        text = ENVIRONMENT.read_text(encoding="utf-8") if ENVIRONMENT.exists() else ""
-        write(ENVIRONMENT, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n")
-
-
 def _serve_docker() -> str:
-    if _environment().get("PODVNET_DOCKER") != "1":
-        _forget_option("PODVNET_DOCKER")
-        _set_option("PODVNET_DOCKER", "1")
-    return f"Docker's driver azure-vnet, by {ENVIRONMENT}"
+    if agent_options.options().get("PODVNET_DOCKER") != "1":
+        agent_options.forget("PODVNET_DOCKER")
+        agent_options.add("PODVNET_DOCKER", "1")
+    return f"Docker's driver azure-vnet, by {agent_options.FILE}"
 
 
 def _forget_docker() -> bool:
     """Take back what :func:`_serve_docker` wrote, and nothing else of the file; tell whether it was there."""
     DOCKER_SOCKET.unlink(missing_ok=True)  # of an agent that was killed: Docker would go on asking there
-    return _forget_option("PODVNET_DOCKER")
+    return agent_options.forget("PODVNET_DOCKER")
 
 
 def _follow_kubernetes(bin_dir: Path, *, as_json: bool) -> list[str]:
     """Have the agent speak to the API server as kubelet does, and containerd look where the plug-in is."""
-    _set_option("PODVNET_KUBECONFIG", str(KUBECONFIG))
-    done = [f"the agent's way to the API server, {KUBECONFIG}, by {ENVIRONMENT}"]
+    agent_options.add("PODVNET_KUBECONFIG", str(KUBECONFIG))
+    done = [f"the agent's way to the API server, {KUBECONFIG}, by {agent_options.FILE}"]
     try:
         changed = containerd_settings.point_to(bin_dir)
     except containerd_settings.NotPointedError as error:
@@ -339,108 +292,14 @@ def _follow_kubernetes(bin_dir: Path, *, as_json: bool) -> list[str]:
 
 def _forget_kubernetes() -> list[str]:
     removed = [*kernel_settings.forget(), *kubeadm_settings.forget()]
-    if _environment().get("PODVNET_KUBECONFIG") == str(KUBECONFIG) and _forget_option("PODVNET_KUBECONFIG"):
-        removed.append(f"the agent's way to the API server, from {ENVIRONMENT}")
+    ours = agent_options.options().get("PODVNET_KUBECONFIG") == str(KUBECONFIG)
+    if ours and agent_options.forget("PODVNET_KUBECONFIG"):
+        removed.append(f"the agent's way to the API server, from {agent_options.FILE}")
     return removed
 
 
-def _forget_option(name: str) -> bool:
-    """Take an option out of the file, and nothing else; tell whether it was there."""
-    if name not in _environment():
-        return False
-    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = "".join(line for line in lines if line.partition("=")[0].strip() != name)
-    if kept.strip():
-        write(ENVIRONMENT, kept)
-    else:
-        ENVIRONMENT.unlink()
-    return True
-
-
 def _start_agent(conflist: Path, *, as_json: bool) -> str:
-    if Path("/run/systemd/system").is_dir():
-        write(UNIT, _UNIT_TEXT.format(python=sys.executable, environment=ENVIRONMENT, conflist=conflist))
-        subprocess.run(["systemctl", "daemon-reload"], check=True)
-        # One that runs is started anew: its options, or we, may be others by now.
-        for action in ("enable", "restart"):
-            started = subprocess.run(
-                ["systemctl", action, "podvnet-agent"], check=False, capture_output=True, text=True
-            )
-            if started.returncode != 0:
-                raise FailureError(
-                    f"systemd did not {action} the agent: {started.stderr.strip()}",
-                    "journalctl -u podvnet-agent",
-                    as_json=as_json,
-                )
-        return f"the agent as {UNIT}"
-    _stop_agent()
-    # The protocol of sd_notify, with us in systemd's place: the agent says when it can serve.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind("")  # an abstract name of the kernel's choice
-        name = "@" + listener.getsockname()[1:].decode()
-        with LOG.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "podvnet", "agent", "--conflist", str(conflist)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                cwd="/",
-                env=os.environ | _environment() | {"NOTIFY_SOCKET": name},
-            )
-        with contextlib.closing(_pidfd(process.pid)) as ended:
-            ready, _, _ = select.select([listener.fileno(), ended.fileno()], [], [], _READY_TIMEOUT)
-        if listener.fileno() not in ready:
-            words = " / ".join(LOG.read_text(errors="replace").splitlines()[-3:])
-            raise FailureError(f"the agent does not serve: {words}", f"see {LOG}; `podvnet doctor`", as_json=as_json)
-    return f"the agent (no systemd here: process {process.pid}, log {LOG})"
-
-
-class _Descriptor:
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def close(self) -> None:
-        os.close(self._number)
-
-
-def _pidfd(process: int) -> _Descriptor:
-    return _Descriptor(os.pidfd_open(process))
-
-
-def _stop_agent() -> None:
-    if Path("/run/systemd/system").is_dir() and UNIT.exists():
-        subprocess.run(["systemctl", "stop", "podvnet-agent"], check=False, capture_output=True)
-        return
-    process = _agent_process()
-    if process is None:
-        return
-    with contextlib.suppress(ProcessLookupError), contextlib.closing(_pidfd(process)) as ended:
-        os.kill(process, signal.SIGTERM)
-        select.select([ended.fileno()], [], [], 10.0)
-
-
-def signal_agent() -> bool:
-    """Tell the agent to look again (SIGHUP); return whether there is one."""
-    process = _agent_process()
-    if process is None:
-        return False
-    os.kill(process, signal.SIGHUP)
-    return True
-
-
-def _agent_process() -> int | None:
-    lock = RUN / "agent.lock"
-    text = lock.read_text(encoding="ascii").strip() if lock.exists() else ""
-    return int(text) if text.isdigit() and _holds(int(text), lock) else None
-
-
-def _holds(process: int, lock: Path) -> bool:
-    """Tell whether the process has the lock file open: a number in a file may be another's by now."""
     try:
-        return any(each.samefile(lock) for each in Path(f"/proc/{process}/fd").iterdir() if each.exists())
-    except OSError:
-        return False
+        return agent_service.start(conflist)
+    except agent_service.NotStartedError as error:
+        raise FailureError(str(error), error.remedy, as_json=as_json) from None
