@@ -50,6 +50,15 @@ def check_name(name: str, target: str) -> None:
         )
 
 
+def check_names(properties: Fields, kind: str, members: list[Document]) -> None:
+    """Refuse a list whose members are not all called differently; ``kind`` is its name."""
+    seen: set[str] = set()
+    for each in members:
+        if each["name"].lower() in seen:
+            raise properties.error("InvalidRequestFormat", f"two are called {each['name']!r}", kind)
+        seen.add(each["name"].lower())
+
+
 def head(resource: ResourceId, body: Fields) -> Document:
     """The members every document starts with: id, name, type, location, tags."""
     check_name(resource.name, str(resource))
