@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -145,6 +146,50 @@ def test_pods_ask_and_are_told_and_what_they_had_goes_with_them(cluster: Cluster
         cluster.kubectl("-n", "greedy", "delete", "pod", "greedy", "--grace-period=1")
         cluster.kubectl("-n", "shop", "delete", "pod", "asking", "plain", "--grace-period=1")
         assert eventually(lambda: publics(cloud) == {}, SECONDS)
+
+
+def test_a_stateful_sets_pod_takes_its_fixed_address_with_it_to_another_node(cluster: Cluster) -> None:
+    options = {"PODVNET_KUBECONFIG": KUBELETS, "PODVNET_POOL_SOURCE": "arm"}
+    first, second = (f"node{number}" for number in (1, 2))
+    with (
+        agent_with(cluster, first, PODVNET_NODE_NAME=first, **options),
+        agent_with(cluster, second, PODVNET_NODE_NAME=second, **options),
+    ):
+        assert eventually(lambda: {capacity(cluster, each) for each in (first, second)} == {"250"}, SECONDS)
+        cluster.kubectl("cordon", second)
+        template = pod("db", annotations={"podvnet.io/fixed-ip": "10.1.20.31, 10.1.20.32"}, labels={"app": "db"})
+        cluster.apply(stateful_set("db", template), "shop")
+        assert eventually(lambda: node_of(cluster, "db-0") == first, SECONDS)
+        assert ready(cluster, "db-0", "shop") == "10.1.20.31"
+        cluster.kubectl("uncordon", second)
+        cluster.kubectl("cordon", first)
+        cluster.kubectl("-n", "shop", "delete", "pod", "db-0", "--grace-period=1")
+        assert eventually(lambda: node_of(cluster, "db-0") == second, SECONDS)
+        assert ready(cluster, "db-0", "shop") == "10.1.20.31"
+        cluster.kubectl("uncordon", first)
+        cluster.kubectl("-n", "shop", "delete", "statefulset", "db")
+        assert eventually(lambda: node_of(cluster, "db-0") == "", SECONDS)
+
+
+def stateful_set(name: str, template: dict[str, Any]) -> dict[str, Any]:
+    """A StatefulSet of one pod."""
+    meta = template["metadata"]
+    spec = {
+        "serviceName": name,
+        "replicas": 1,
+        "selector": {"matchLabels": meta["labels"]},
+        "template": {
+            "metadata": {"labels": meta["labels"], "annotations": meta["annotations"]},
+            "spec": template["spec"],
+        },
+    }
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec}
+
+
+def node_of(cluster: Cluster, name: str) -> str:
+    """The node that a pod of the shop is on; empty while it is on none."""
+    chosen = ("get", "pod", name, "--ignore-not-found", "-o", "jsonpath={.spec.nodeName}")
+    return cluster.kubectl("-n", "shop", *chosen).strip()
 
 
 def capacity(cluster: Cluster, node: str) -> str:
