@@ -99,6 +99,10 @@ class GatewayStage:
         """Whether a call comes about, and with the caller's own address."""
         return self.call(caller, called, timeout=timeout) == self.places[caller].address
 
+    def waits_to_reach(self, caller: str, called: str, seconds: float) -> bool:
+        """Whether a call comes about, and with the caller's own address, within so many seconds."""
+        return eventually(lambda: self.reaches(caller, called), seconds)
+
     @contextmanager
     def transfer(self, caller: str, called: str) -> Iterator[Transfer]:
         """One TCP connection between two places over which bytes go back and forth during the block.
@@ -126,7 +130,8 @@ class GatewayStage:
     def program(self, place: str, name: str) -> int:
         """The process of a program: of ``tunnel-…`` or ``speaker-…``, e.g. ``charon``; 0 while it is not there."""
         try:
-            return int((GATEWAY_RUN / place / f"{name}.process").read_text(encoding="ascii"))
+            # Empty for the moment in which it is written.
+            return int((GATEWAY_RUN / place / f"{name}.process").read_text(encoding="ascii") or 0)
         except FileNotFoundError:
             return 0
 
