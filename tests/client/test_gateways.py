@@ -186,7 +186,7 @@ def test_a_circuit_connects_and_says_what_passes(stage: Stage) -> None:
     assert min(stats.primarybytes_in, stats.primarybytes_out, stats.secondarybytes_in, stats.secondarybytes_out) > 0
 
     def learned() -> set[str]:
-        found = network.virtual_network_gateways.begin_get_learned_routes(GROUP, "er").result().value
+        found = network.virtual_network_gateways.begin_get_learned_routes(GROUP, "er").result().value or []
         return {each.network for each in found}
 
     assert eventually(lambda: "192.168.0.0/16" in learned(), PATIENCE), learned()
@@ -366,7 +366,8 @@ def test_a_key_that_is_set_right_connects_and_one_that_is_wrong_does_not(stage: 
     assert eventually(is_up, PATIENCE), connections.get(GROUP, "to-office").as_dict()
 
     def learned() -> dict[str, Any]:
-        return {each.network: each for each in gateways.begin_get_learned_routes(GROUP, "vpn").result().value}
+        found = gateways.begin_get_learned_routes(GROUP, "vpn").result().value or []
+        return {each.network: each for each in found}
 
     assert eventually(lambda: "192.168.0.0/16" in learned(), PATIENCE), learned().keys()
     route = learned()["192.168.0.0/16"]
@@ -376,17 +377,25 @@ def test_a_key_that_is_set_right_connects_and_one_that_is_wrong_does_not(stage: 
         "EBgp",
         "10.0.255.30",
     )
-    (peer,) = gateways.begin_get_bgp_peer_status(GROUP, "vpn", peer="192.168.255.1").result().value
-    assert (peer.state, peer.asn, peer.local_address) == ("Connected", 65010, "10.0.255.30")
+
+    def peers() -> list[tuple[str, int, str]]:
+        found = gateways.begin_get_bgp_peer_status(GROUP, "vpn", peer="192.168.255.1").result().value or []
+        return [(each.state, each.asn, each.local_address) for each in found]
+
+    assert eventually(lambda: peers() == [("Connected", 65010, "10.0.255.30")], PATIENCE), peers()
 
     def told() -> set[str]:
-        found = gateways.begin_get_advertised_routes(GROUP, "vpn", peer="192.168.255.1").result().value
+        found = gateways.begin_get_advertised_routes(GROUP, "vpn", peer="192.168.255.1").result().value or []
         return {each.network for each in found}
 
     assert eventually(lambda: "10.0.0.0/16" in told(), PATIENCE), told()
-    up = connections.get(GROUP, "to-office")
-    assert eventually(lambda: connections.get(GROUP, "to-office").ingress_bytes_transferred > 0, PATIENCE), up.as_dict()
-    assert [each.connection_status for each in up.tunnel_connection_status] == ["Connected"]
+
+    def has_received() -> bool:
+        found = connections.get(GROUP, "to-office")
+        states = [each.connection_status for each in found.tunnel_connection_status]
+        return states == ["Connected"] and bool(found.ingress_bytes_transferred > 0)
+
+    assert eventually(has_received, PATIENCE), connections.get(GROUP, "to-office").as_dict()
 
     connections.begin_set_shared_key(GROUP, "to-office", {"value": SECRET}).result()
     # What it has learned stays for as long as BGP waits for a peer; no packet takes it.

@@ -222,7 +222,10 @@ def test_packets_take_the_documented_ways(arena: Arena, case: Case) -> None:
 
 def test_what_comes_with_a_source_of_the_networks_own_is_counted(arena: Arena) -> None:
     spoofed = Sending(VPN, flow(UDP, 0, "10.1.1.77", "10.1.1.4"))
-    outcome = arena.play(Scenario(topology(Case("", (), ())), (spoofed,)))
+    # What follows by the same link and has come tells that the one before has been decided about.
+    following = Sending(VPN, flow(UDP, 1, PRINTER, "10.1.1.4"))
+    outcome = arena.play(Scenario(topology(Case("", (), ())), (spoofed, following)))
+    assert [places(each.seen) for each in outcome.passages] == [[], ["hub"]]
     assert outcome.counters["hub"]["foreign_source"] == 1
 
 
