@@ -156,17 +156,19 @@ def test_a_stateful_sets_pod_takes_its_fixed_address_with_it_to_another_node(clu
         agent_with(cluster, second, PODVNET_NODE_NAME=second, **options),
     ):
         assert eventually(lambda: {capacity(cluster, each) for each in (first, second)} == {"250"}, SECONDS)
-        cluster.kubectl("cordon", second)
         template = pod("db", annotations={"podvnet.io/fixed-ip": "10.1.20.31, 10.1.20.32"}, labels={"app": "db"})
-        cluster.apply(stateful_set("db", template), "shop")
-        assert eventually(lambda: node_of(cluster, "db-0") == first, SECONDS)
-        assert ready(cluster, "db-0", "shop") == "10.1.20.31"
-        cluster.kubectl("uncordon", second)
-        cluster.kubectl("cordon", first)
-        cluster.kubectl("-n", "shop", "delete", "pod", "db-0", "--grace-period=1")
-        assert eventually(lambda: node_of(cluster, "db-0") == second, SECONDS)
-        assert ready(cluster, "db-0", "shop") == "10.1.20.31"
-        cluster.kubectl("uncordon", first)
+        try:
+            cluster.kubectl("cordon", second)
+            cluster.apply(stateful_set("db", template), "shop")
+            assert eventually(lambda: node_of(cluster, "db-0") == first, SECONDS)
+            assert ready(cluster, "db-0", "shop") == "10.1.20.31"
+            cluster.kubectl("uncordon", second)
+            cluster.kubectl("cordon", first)
+            cluster.kubectl("-n", "shop", "delete", "pod", "db-0", "--grace-period=1")
+            assert eventually(lambda: node_of(cluster, "db-0") == second, SECONDS)
+            assert ready(cluster, "db-0", "shop") == "10.1.20.31"
+        finally:
+            cluster.kubectl("uncordon", first, second)
         cluster.kubectl("-n", "shop", "delete", "statefulset", "db")
         assert eventually(lambda: node_of(cluster, "db-0") == "", SECONDS)
 
@@ -220,6 +222,12 @@ def test_containerd_hands_annotations_over_so_that_pods_without_any_start_while_
                 cluster.kubectl("-n", "shop", "delete", "pod", "quiet", "unheard", "--grace-period=1")
 
 
+def unreadiness(cluster: Cluster, node: str) -> str:
+    """Why a node is not ready."""
+    conditions = {each["type"]: each for each in cluster.get("node", node)["status"]["conditions"]}
+    return str(conditions["Ready"]["message"])
+
+
 def test_a_node_without_addresses_is_not_ready_until_it_has_some(cluster: Cluster) -> None:
     with closing(Runtime(cluster.lab, "node2")) as vm:
         vm.write_pool([], Path("/etc/kubernetes/interfaces.json"))
@@ -229,8 +237,8 @@ def test_a_node_without_addresses_is_not_ready_until_it_has_some(cluster: Cluste
             vm.lose_ledger()
             with agent_with(cluster, "node2", PODVNET_POOL_SOURCE="file"):
                 cluster.kubectl("wait", "--for=condition=Ready=false", "node/node2", f"--timeout={SECONDS:g}s")
-                conditions = {each["type"]: each for each in cluster.get("node", "node2")["status"]["conditions"]}
-                assert "cni plugin not initialized" in conditions["Ready"]["message"]
+                # A node that is not ready may say something else first, while its agent begins.
+                assert eventually(lambda: "cni plugin not initialized" in unreadiness(cluster, "node2"), SECONDS)
                 status = vm.call("STATUS").error
                 assert (status["code"], "has no secondary address" in status["msg"]) == (50, True)
             cluster.kubectl("wait", "--for=condition=Ready", "node/node2", f"--timeout={SECONDS:g}s")
