@@ -6,7 +6,9 @@ longer: in between the pool would give it to another pod, to which nothing is de
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from podvnet.agent.ledger_record import AddressNotToBeHadError
@@ -95,6 +97,15 @@ class GrantAddresses:
                 "ask for an address besides, or run the agent with --pool-shape batch",
             )
         return self._reserved.take_any(nic.shared, time.monotonic(), self._rest)
+
+    @contextlib.contextmanager
+    def being_granted(self, address: IPv4Address) -> Iterator[None]:
+        """The block writes the grant of an address that was just taken; without one nobody would let go of it."""
+        try:
+            yield
+        except CniError:
+            self.give_back(address)
+            raise
 
     def give_back(self, address: IPv4Address) -> None:
         """Let go of an address of which nothing was asked yet."""

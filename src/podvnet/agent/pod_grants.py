@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -26,6 +25,7 @@ from podvnet.agent.grant_addresses import LISTING_LIMIT, GrantAddresses
 from podvnet.agent.grant_store import GrantStore
 from podvnet.agent.grant_writer import GrantWriter, Nic
 from podvnet.agent.must_wait import MustWaitError
+from podvnet.agent.pod_reservations import PodReservations, expiry, other_address
 from podvnet.agent.reserved_addresses import ReservedAddresses
 from podvnet.azure.error import SourceError
 from podvnet.model.address import Address, Mac
@@ -50,6 +50,9 @@ class PodGrants:
         rest: seconds that a released address is left alone.
         connect: finds the NIC with a MAC, in another thread.
         look: has the platform asked often, for so many seconds at most.
+
+    Attributes:
+        reservations: what is asked by a pod's name.
     """
 
     def __init__(
@@ -62,13 +65,13 @@ class PodGrants:
     ) -> None:
         self._store = store
         self._addresses = GrantAddresses(reserved, rest)
+        self.reservations = PodReservations(store, self._addresses, self._ask)
         self._look = look
         self._writer = GrantWriter(connect, InAgentsThread(self, self._hand_over))
         self._mac: Mac | None = None
         self._nic: NicMembership | None = None
         self._pending: set[AttachmentKey] = set()
         self._refusals: dict[AttachmentKey, CniError] = {}
-        self._kept_refusals: dict[tuple[str, str], SourceError] = {}
         self._obstacle: SourceError | None = None
         self._submit: Callable[[Callable[[], None]], None]
         self._changed: Callable[[], None]
@@ -146,7 +149,7 @@ class PodGrants:
             NoFreeAddressError: of the pool, for now.
         """
         noted = self._store.asks.get((pod, key.ifname)) if pod else None
-        kept = self._kept(pod, key.ifname) if pod else None
+        kept = self.reservations.kept(pod, key.ifname) if pod else None
         if ask is None and noted is None and kept is None:
             return None
         if error := self._refusals.pop(key, None):
@@ -186,50 +189,14 @@ class PodGrants:
         if not (grant.ask.sticky and grant.kept):
             self._leave(grant)
             return
-        self._store.put(replace(grant, holder=None, state=GrantState.ASKED, expires=_expiry(grant.ask), uid=""))
+        self._store.put(replace(grant, holder=None, state=GrantState.ASKED, expires=expiry(grant.ask), uid=""))
         self._ask()
 
     # -- the agent's API
 
-    def reserve(self, pod: str, ifname: str, ask: PodAsk) -> None:
-        """Note what to ask for a pod when it comes; a sticky address is reserved now.
-
-        Raises:
-            CniError: the address is another's.
-        """
-        self._kept_refusals.pop((pod, ifname), None)
-        kept = self._kept(pod, ifname)
-        if kept and ask.address and ask.address != kept.address:
-            raise _other_address(kept, ask.address)
-        if ask.sticky and kept is None and ask.address is not None:
-            self._take(ask.address)
-            own = PodAsk(address=ask.address, sticky=True, keep_for=ask.keep_for)
-            grant = PodGrant(ask.address, pod, ifname, None, own, expires=_expiry(ask), kept=True)
-            self._put_new(grant, partial(self._store.note, pod, ifname, ask, grant))
-        elif kept and ask.sticky:
-            expires = _expiry(ask) if kept.holder is None else None
-            renewed = replace(kept, ask=replace(kept.ask, keep_for=ask.keep_for), expires=expires)
-            self._store.note(pod, ifname, ask, renewed)
-        else:
-            self._store.note(pod, ifname, ask)
-        self._ask()
-
-    def give_up(self, pod: str, ifname: str) -> bool:
-        """Ask nothing more for a pod, and keep no address for it once it has ended; tell whether there was anything."""
-        self._kept_refusals.pop((pod, ifname), None)
-        kept = self._kept(pod, ifname)
-        if kept is None:
-            return self._store.drop(pod, ifname)
-        unkept = (
-            _leaving(kept) if kept.holder is None else replace(kept, ask=replace(kept.ask, sticky=None, keep_for=None))
-        )
-        self._store.drop(pod, ifname, unkept)
-        self._ask()
-        return True
-
     def report(self) -> list[dict[str, Any]]:
         """Every ask, for JSON: what there is of it now, and what is noted for a pod to come."""
-        return report(self._store, self._nic, self._kept_refusals, self._obstacle)
+        return report(self._store, self._nic, self.reservations.refusals, self._obstacle)
 
     def tally(self) -> dict[str, int]:
         """How many asks there are in each state of :meth:`report`."""
@@ -260,7 +227,8 @@ class PodGrants:
         else:
             address = self._any(node) if ask.address is None else self._particular(ask.address, node)
             grant = PodGrant(address, pod, key.ifname, key, ask, public=public, uid=uid)
-            self._put_new(grant, partial(self._store.put, grant))
+            with self._addresses.being_granted(grant.address):
+                self._store.put(grant)
         self._ask()
         return grant
 
@@ -282,15 +250,7 @@ class PodGrants:
         owner = self._store.grants.get(address)
         if owner is not None and owner.state is GrantState.LEAVING:
             raise self._not_yet(owner)
-        return self._take(address)
-
-    def _put_new(self, grant: PodGrant, write: Callable[[], None]) -> None:
-        """Write a grant whose address was just taken; an address without a grant nobody would let go."""
-        try:
-            write()
-        except CniError:
-            self._addresses.give_back(grant.address)
-            raise
+        return self._addresses.take(address, owner)
 
     def _kept_address(self, kept: PodGrant, ask: PodAsk, key: AttachmentKey) -> IPv4Address:
         if kept.holder is not None:
@@ -300,18 +260,11 @@ class PodGrants:
                 f"delete that one, or give {key.container[:12]} another name",
             )
         if ask.address is not None and ask.address != kept.address:
-            raise _other_address(kept, ask.address)
+            raise other_address(kept, ask.address)
         if not kept.settled or kept.public:
             # What the pod of before had must be off it first, or this one would have it too.
             raise self._not_yet(kept)
         return kept.address
-
-    def _take(self, address: IPv4Address) -> IPv4Address:
-        return self._addresses.take(address, self._store.grants.get(address))
-
-    def _kept(self, pod: str, ifname: str) -> PodGrant | None:
-        address = self._store.kept.get((pod, ifname))
-        return None if address is None else self._store.grants[address]
 
     def _held(self, key: AttachmentKey) -> PodGrant | None:
         address = self._store.holders.get(key)
@@ -319,7 +272,7 @@ class PodGrants:
 
     def _leave(self, *grants: PodGrant) -> None:
         if grants:
-            self._store.put(*map(_leaving, grants))
+            self._store.put(*(each.leaving() for each in grants))
             self._ask()
 
     def _ask(self) -> None:
@@ -374,7 +327,7 @@ class PodGrants:
         _log.warning("ask_refused", address=str(address), pod=grant.pod, reason=error.message, remedy=error.remedy)
         holder = grant.holder
         if holder is None:
-            self._kept_refusals[grant.pod, grant.ifname] = error
+            self.reservations.refuse(grant, error)
             self._leave(grant)
         else:
             self.release(holder)  # an address that was kept before this ask came stays kept
@@ -391,14 +344,6 @@ class PodGrants:
             _log.warning("asks_wait", reason=error.message, remedy=error.remedy, retry_in=round(wait, 1))
 
 
-def _leaving(grant: PodGrant) -> PodGrant:
-    return replace(grant, holder=None, state=GrantState.LEAVING, expires=None, uid="")
-
-
-def _expiry(ask: PodAsk) -> float | None:
-    return None if ask.keep_for is None else time.time() + ask.keep_for
-
-
 def _public_name(pod: str) -> str:
     """A name that no other public address has, and that says whose it is."""
     name = _NOT_OF_A_NAME.sub("-", pod).strip("-")[:48]
@@ -408,11 +353,3 @@ def _public_name(pod: str) -> str:
 def _later(reason: str, obstacle: SourceError | None) -> MustWaitError:
     error = CniError(Code.TRY_AGAIN, reason, obstacle.remedy if obstacle else "try again")
     return MustWaitError(0.0, error, growing=True, asking=True)
-
-
-def _other_address(kept: PodGrant, asked: IPv4Address) -> CniError:
-    return CniError(
-        Code.INVALID_CONFIG,
-        f"{kept.pod} is to have {asked}, but {kept.address} is kept for it",
-        f"`podvnet pod release {kept.pod}` lets go of that one",
-    )

@@ -71,7 +71,7 @@ class Queries:
             raise CniError(Code.INVALID_CONFIG, f"pod {quoted(pod)} is no name", "write it namespace/name")
         if query == "ask":
             self._ask(pod, ifname, parse_ask(document.child("ask")))
-        elif not self._grants.give_up(pod, ifname):
+        elif not self._grants.reservations.give_up(pod, ifname):
             raise CniError(
                 Code.UNKNOWN_CONTAINER, f"nothing is asked for {ifname} of {pod}", "`podvnet pod asks` lists what is"
             )
@@ -80,7 +80,7 @@ class Queries:
     def _ask(self, pod: str, ifname: str, ask: PodAsk | None) -> None:
         if ask is None or self._grants is None:
             raise CniError(Code.INVALID_CONFIG, f"nothing is asked for {pod}", "say what: groups, an address, …")
-        self._grants.reserve(pod, ifname, ask)
+        self._grants.reservations.reserve(pod, ifname, ask)
 
 
 def _rendered(found: list[dict[str, Any]]) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
+from typing import Self
 
 from podvnet.model.attachment import AttachmentKey
 from podvnet.model.pod_ask import PodAsk
@@ -53,3 +54,7 @@ class PodGrant:
     def settled(self) -> bool:
         """Whether the NIC need not be looked at."""
         return self.state is GrantState.GRANTED
+
+    def leaving(self) -> Self:
+        """The same when nothing of it is wanted any more."""
+        return replace(self, holder=None, state=GrantState.LEAVING, expires=None, uid="")

@@ -387,12 +387,12 @@ class Asks(RuleBasedStateMachine):
 
     @rule(pod=st.sampled_from(["default/a", "default/b"]))
     def give_up(self, pod: str) -> None:
-        self.vm.grants.give_up(pod, "eth0")
+        self.vm.grants.reservations.give_up(pod, "eth0")
 
     @rule(pod=st.sampled_from(["default/a", "default/b"]), ask=PARTS)
     def ask_ahead(self, pod: str, ask: PodAsk) -> None:
         with suppress(CniError):
-            self.vm.grants.reserve(pod, "eth0", ask)
+            self.vm.grants.reservations.reserve(pod, "eth0", ask)
 
     @invariant()
     def every_pod_has_an_address_of_its_own_and_what_it_asked_for(self) -> None:
@@ -419,7 +419,7 @@ class Asks(RuleBasedStateMachine):
         self.vm.live(boot="the last")
         self.vm.settle()
         for pod in ("default/a", "default/b"):
-            self.vm.grants.give_up(pod, "eth0")
+            self.vm.grants.reservations.give_up(pod, "eth0")
         self.vm.settle()
         assert self.vm.spotless(), (self.vm.store.grants, self.vm.nic.publics, self.vm.nic.configurations)
         self.vm.die()
