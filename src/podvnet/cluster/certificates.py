@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_LIFETIME = dt.timedelta(days=3650)
+from podvnet.fabric.identity.certificate import authoritys_own, builder, pem, usage
+
 _ISSUED_LIFETIME = dt.timedelta(days=366)
 _USAGES = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
 
@@ -57,15 +58,8 @@ class CertificateAuthority:
     def new(cls, name: str, now: dt.datetime) -> Self:
         """Make one."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = (
-            _builder(subject, subject, key.public_key(), now, _LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(Identity(certificate.public_bytes(serialization.Encoding.PEM), _pem(key)))
+        certificate = authoritys_own(name, key, now)
+        return cls(Identity(certificate.public_bytes(serialization.Encoding.PEM), pem(key)))
 
     def issue(self, subject: Subject, now: dt.datetime) -> Identity:
         """Make a key and vouch for it."""
@@ -78,24 +72,24 @@ class CertificateAuthority:
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in subject.groups]
         name = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, subject.name)])
         usages = x509.ExtendedKeyUsage([_USAGES[each] for each in subject.usages])
-        builder = (
-            _builder(name, issuer.subject, key.public_key(), now, _ISSUED_LIFETIME)
+        frame = (
+            builder(name, issuer.subject, key.public_key(), now, _ISSUED_LIFETIME)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(usage(signs=False), critical=True)
             .add_extension(usages, critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         )
         if subject.hosts:
-            builder = builder.add_extension(_alternatives(subject.hosts), critical=False)
-        certificate = builder.sign(signer, hashes.SHA256())
-        return Identity(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
+            frame = frame.add_extension(_alternatives(subject.hosts), critical=False)
+        certificate = frame.sign(signer, hashes.SHA256())
+        return Identity(certificate.public_bytes(serialization.Encoding.PEM), pem(key))
 
 
 def new_signing_key() -> Identity:
     """A key that service accounts' tokens are signed with. In place of a certificate there is the public key."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return Identity(public, _pem(key))
+    return Identity(public, pem(key))
 
 
 def good_for(certificate: bytes, subject: Subject, now: dt.datetime) -> bool:
@@ -119,43 +113,3 @@ def _alternatives(hosts: Iterable[str]) -> x509.SubjectAlternativeName:
         except ValueError:
             names.append(x509.DNSName(host))
     return x509.SubjectAlternativeName(names)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    now: dt.datetime,
-    lifetime: dt.timedelta,
-) -> x509.CertificateBuilder:
-    # A clock that is a little behind must not refuse a certificate made just now.
-    start = now - dt.timedelta(hours=1)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + lifetime)
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

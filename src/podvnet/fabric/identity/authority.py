@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from podvnet.fabric.identity.certificate import authoritys_own, builder, pem, usage
 from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME
 
 _NAMES = ("localhost", MANAGEMENT_NAME, "management.podvnet.internal", "login.podvnet.internal")
 _ADDRESSES = ("127.0.0.1", "::1", str(MANAGEMENT_ADDRESS))
-_LIFETIME = dt.timedelta(days=3650)
 _SERVER_LIFETIME = dt.timedelta(days=800)
 
 
@@ -53,8 +53,8 @@ def ensure_authority(directory: Path, now: dt.datetime) -> Authority:
     key_file = directory / "ca.key"
     if not (key_file.exists() and authority.certificate.exists()):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate_of_authority(key, now)
-        _write(key_file, _pem_of_key(key))
+        certificate = authoritys_own("podvnet fabric", key, now)
+        _write(key_file, pem(key))
         _write(authority.certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
         authority.server_certificate.unlink(missing_ok=True)
     _ensure_server(authority, _covered(), authority.server_certificate, authority.server_key, now)
@@ -88,7 +88,7 @@ def _ensure_server(
     issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate_of_server(key, covered, signer, issuer, now)
-    _write(key_path, _pem_of_key(key))
+    _write(key_path, pem(key))
     _write(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
@@ -98,17 +98,6 @@ def _good(certificate: Path, wanted: x509.SubjectAlternativeName, now: dt.dateti
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
     covered = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return found.not_valid_after_utc > now + dt.timedelta(days=30) and covered == wanted
-
-
-def _certificate_of_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "podvnet fabric")])
-    return (
-        _builder(name, name, key.public_key(), now, _LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
 
 
 def _certificate_of_server(
@@ -122,9 +111,9 @@ def _certificate_of_server(
     # A common name has at most 64 characters.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, first[:64])])
     return (
-        _builder(name, issuer.subject, key.public_key(), now, _SERVER_LIFETIME)
+        builder(name, issuer.subject, key.public_key(), now, _SERVER_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(covered, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
@@ -135,46 +124,6 @@ def _certificate_of_server(
 def _covered() -> x509.SubjectAlternativeName:
     names: list[x509.GeneralName] = [x509.DNSName(each) for each in _NAMES]
     return x509.SubjectAlternativeName([*names, *(x509.IPAddress(ip_address(each)) for each in _ADDRESSES)])
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    now: dt.datetime,
-    lifetime: dt.timedelta,
-) -> x509.CertificateBuilder:
-    # A clock that is a little behind must not refuse a certificate made just now.
-    start = now - dt.timedelta(hours=1)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + lifetime)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
