@@ -1,4 +1,4 @@
-"""What certificates of ours have in common: an authority's own, and the frame of those it signs, whoever they are for."""
+"""What certificates have in common, whoever they are for: an authority's own, and the frame of those it signs."""
 
 from __future__ import annotations
 
