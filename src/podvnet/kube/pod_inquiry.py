@@ -18,6 +18,7 @@ from podvnet.azure.error import SourceError
 from podvnet.kube.node_api import Api, ApiError
 from podvnet.kube.pod_annotations import ask_of, refusal
 from podvnet.kube.pod_record import PodRecord, read_pod
+from podvnet.kube.retried_rounds import RetriedRounds
 from podvnet.model.pod_ask import PodAsk
 from podvnet.plugin.error import CniError, Code
 
@@ -120,38 +121,26 @@ class PodInquiry:
         self._deliver = deliver
         self._wanted: dict[PodName, None] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="pod-inquiry", daemon=True)
+        self._rounds = RetriedRounds("pod-inquiry", self._round, first=_FIRST_WAIT, longest=_LONGEST_WAIT)
 
     def start(self) -> None:
         """Start the thread; it waits to be asked."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Stop; a question under way ends by its own time-out."""
-        self._stopped = True
-        self._wake.set()
+        self._rounds.stop()
 
     def ask(self, pod: PodName) -> None:
         """Find out what a pod asks for."""
         with self._lock:
             self._wanted[pod] = None
-        self._wake.set()
+        self._rounds.wake()
 
     def forget(self, pod: PodName) -> None:
         """Nobody wants to know any more."""
         with self._lock:
             self._wanted.pop(pod, None)
-
-    def _run(self) -> None:
-        failures = 0
-        while True:
-            self._wake.wait(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures, 10)) if failures else None)
-            self._wake.clear()
-            if self._stopped:
-                return
-            failures = 0 if self._round() else failures + 1
 
     def _round(self) -> bool:
         """Ask about every pod that is waited for; tell whether all have got an answer."""

@@ -17,6 +17,7 @@ from podvnet.azure.error import SourceError
 from podvnet.kube.node_api import Api, ApiError
 from podvnet.kube.pod_events import Event, Subject, again, granted_message, granted_patch
 from podvnet.kube.pod_inquiry import PodName
+from podvnet.kube.retried_rounds import RetriedRounds
 
 GIVEN, REFUSED = "NetworkGranted", "NetworkAskRefused"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
@@ -64,18 +65,15 @@ class PodTeller:
         self._waiting: dict[tuple[PodName, bool], Telling] = {}
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="pod-teller", daemon=True)
+        self._rounds = RetriedRounds("pod-teller", self._round, first=_FIRST_WAIT, longest=_LONGEST_WAIT)
 
     def start(self) -> None:
         """Start the thread; it waits for something to tell."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Stop; what is not told yet the next start tells, if it still holds."""
-        self._stopped = True
-        self._wake.set()
+        self._rounds.stop()
 
     def tell(self, telling: Telling) -> None:
         """Tell this as soon as possible, instead of what of its kind is not told yet."""
@@ -83,16 +81,7 @@ class PodTeller:
             self._waiting[telling.pod, bool(telling.granted)] = telling
             if len(self._waiting) > _MOST:
                 del self._waiting[next(iter(self._waiting))]
-        self._wake.set()
-
-    def _run(self) -> None:
-        failures = 0
-        while True:
-            self._wake.wait(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures, 10)) if failures else None)
-            self._wake.clear()
-            if self._stopped:
-                return
-            failures = 0 if self._round() else failures + 1
+        self._rounds.wake()
 
     def _round(self) -> bool:
         """Tell what waits; tell whether the API took it."""
