@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -17,11 +13,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from podvnet.fabric.api import lenient_json
 from podvnet.fabric.api import resource_groups as frame
 from podvnet.fabric.api.address_availability import check_availability
 from podvnet.fabric.api.answers import answer, base_url, page, refusal
 from podvnet.fabric.api.balancer_questions import BalancerQuestions
+from podvnet.fabric.api.deployment_actions import DeploymentActions
 from podvnet.fabric.api.deployments import Deployments
 from podvnet.fabric.api.description import describe
 from podvnet.fabric.api.gateway_actions import GatewayActions
@@ -32,6 +28,7 @@ from podvnet.fabric.api.metrics import Metrics
 from podvnet.fabric.api.network_questions import NetworkQuestions
 from podvnet.fabric.api.operations import Operations, Outcome
 from podvnet.fabric.api.private_dns import is_polled, is_record_set
+from podvnet.fabric.api.request_body import read_body
 from podvnet.fabric.api.resource_groups import ResourceGroups
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.service_actions import ServiceActions, deletes_at_once, status_of_creation
@@ -50,13 +47,6 @@ from podvnet.model.resource_id import DEFAULT_SUBSCRIPTION
 _log = structlog.get_logger()
 
 _READS = {"GET", "HEAD"}
-_LARGEST_BODY = 4 << 20
-"""Bytes of a request body. Source: Azure document "Azure Resource Manager limits"."""
-
-_DEEPEST = 128
-"""Levels of objects and lists in a request body: what every reader of documents can follow on its stack."""
-
-Answering = Callable[[Request, Target], Awaitable[Response]]
 
 
 class ResourceManager:
@@ -81,15 +71,14 @@ class ResourceManager:
         self._resources = Resources(fabric, self._groups)
         self._deployments = Deployments(fabric, self._groups, self._resources, lambda: dt.datetime.now(dt.UTC))
         self._operations = Operations()
+        self._deployment_actions = DeploymentActions(turn, self._deployments, self._operations)
         self._writes = Writes(turn, self._operations)
         self._machines = MachineActions(fabric, turn, self._resources, self._writes, self._operations)
-        self._questions = NetworkQuestions(fabric, turn, self._resources, self._operations, _body)
-        self._balancers = BalancerQuestions(fabric, turn, self._resources, self._operations, _body)
+        self._questions = NetworkQuestions(fabric, turn, self._resources, self._operations)
+        self._balancers = BalancerQuestions(fabric, turn, self._resources, self._operations)
         self._metrics = Metrics(turn, self._resources, sampler or Sampler(lambda: fabric.intent))
-        self._services = ServiceActions(fabric, turn, self._resources, _body)
-        self._gateways = GatewayActions(
-            fabric, turn, self._resources, self._writes, operations=self._operations, body=_body
-        )
+        self._services = ServiceActions(fabric, turn, self._resources)
+        self._gateways = GatewayActions(fabric, turn, self._resources, self._writes, self._operations)
         self._locations = Locations(self._operations, lambda: fabric.world)
 
     def application(self) -> Starlette:
@@ -168,7 +157,10 @@ class ResourceManager:
                     raise _unknown(request)
                 return found
             if target.full_type.lower().startswith("microsoft.resources/deployments") and target.group:
-                return await self._deployment(request, target)
+                acted = await self._deployment_actions.answer(request, target)
+                if acted is None:
+                    raise _unknown(request)
+                return acted
             if target.provider.lower() == "microsoft.resources" or not target.segments:
                 return self._provider(request, target)
             return await self._resource(request, target)
@@ -228,11 +220,11 @@ class ResourceManager:
             case "HEAD":
                 return answer(request, status=await take(lambda: self._head(subscription, name)))
             case "PUT":
-                body = await _body(request)
+                body = await read_body(request)
                 new, document = await take(lambda: groups.put(subscription, name, body, world))
                 return answer(request, document, HTTPStatus.CREATED if new else HTTPStatus.OK)
             case "PATCH":
-                body = await _body(request)
+                body = await read_body(request)
                 return answer(request, await take(lambda: groups.tag(subscription, name, body, world)))
             case "DELETE":
                 await take(lambda: self._delete_group(subscription, name))
@@ -255,59 +247,6 @@ class ResourceManager:
         self._deployments.forget_group(subscription, name)
         self._groups.remove(subscription, name)
 
-    async def _deployment(self, request: Request, target: Target) -> Response:
-        take, deployments = self._turn.take, self._deployments
-        if len(target.segments) == 1 and request.method != "GET":
-            raise _unknown(request)
-        action = target.segments[2].lower() if len(target.segments) > 2 else ""
-        match request.method, action:
-            case "GET" | "HEAD", _:
-                return await self._read_deployment(request, target, action)
-            case "PUT", "":
-                body = await _body(request)
-                carried = await take(lambda: deployments.put(target, body))
-                failed = carried.error.document() if carried.error else None
-                outcome = Outcome("Failed" if failed else "Succeeded", failed)
-                extra = self._operations.headers(request, target.subscription, outcome, location=False)
-                status = HTTPStatus.CREATED if carried.new else HTTPStatus.OK
-                return answer(request, carried.document, status, extra)
-            case "POST", "cancel":
-                await take(lambda: deployments.cancel(_first(target)))
-            case "POST", "validate":
-                body = await _body(request)
-                return answer(request, await take(lambda: deployments.validate(_first(target), body)))
-            case "POST", "whatif":
-                body = await _body(request)
-                found = await take(lambda: deployments.what_if(_first(target), body))
-                extra = self._operations.headers(
-                    request, target.subscription, Outcome("Succeeded", body=found), location=True
-                )
-                del extra["Azure-AsyncOperation"]
-                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
-            case "DELETE", "":
-                if not await take(lambda: deployments.delete(target)):
-                    return answer(request, status=HTTPStatus.NO_CONTENT)
-                extra = self._operations.headers(request, target.subscription, Outcome("Succeeded"), location=True)
-                return answer(request, status=HTTPStatus.ACCEPTED, extra=extra)
-        raise _unknown(request)
-
-    async def _read_deployment(self, request: Request, target: Target, action: str) -> Response:
-        take, deployments = self._turn.take, self._deployments
-        match request.method, action:
-            case "GET", "" if target.is_collection:
-                return page(request, await take(lambda: deployments.every(target)))
-            case "GET", "":
-                return answer(request, await take(lambda: deployments.get(target)))
-            case "GET", "operations" if target.is_collection:
-                return page(request, await take(lambda: deployments.operations(_first(target))))
-            case "GET", "operations":
-                identity = target.segments[3]
-                return answer(request, await take(lambda: deployments.operation(_first(target), identity)))
-            case "HEAD", "":
-                await take(lambda: deployments.get(target))
-                return answer(request, status=HTTPStatus.NO_CONTENT)
-        raise _unknown(request)
-
     async def _resource(self, request: Request, target: Target) -> Response:
         resources, writes = self._resources, self._writes
         for actions in (
@@ -323,7 +262,7 @@ class ResourceManager:
             raise _unknown(request)
         match request.method:
             case "PUT":
-                body = await _body(request)
+                body = await read_body(request)
                 synchronise = request.query_params.get("syncRemoteAddressSpace", "").lower() == "true"
                 version = request.query_params["api-version"]
                 new_only = request.headers.get("if-none-match") == "*"
@@ -348,7 +287,7 @@ class ResourceManager:
                 (view,) = await self._gateways.live([written.view])
                 return answer(request, view, status, {"ETag": written.etag})
             case "PATCH":
-                body = await _body(request)
+                body = await read_body(request)
                 written = await writes.change(target.resource(), lambda: resources.tag(target, body, if_match))
                 (view,) = await self._gateways.live([written.view])
                 return answer(request, view, extra={"ETag": written.etag})
@@ -377,34 +316,6 @@ class ResourceManager:
         view, etag = await take(lambda: resources.get(target))
         (live,) = await self._gateways.live([view])
         return answer(request, live, extra={"ETag": etag})
-
-
-def _first(target: Target) -> Target:
-    """The resource an action is asked of."""
-    return replace(target, segments=target.segments[:2])
-
-
-async def _body(request: Request) -> Any:
-    raw = await request.body()
-    if len(raw) > _LARGEST_BODY:
-        raise ArmError(
-            "RequestContentTooLarge",
-            f"The request content is larger than {_LARGEST_BODY} bytes.",
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        )
-    try:
-        body = lenient_json.loads(raw.decode())
-        # What reads as JSON and cannot be written as such again: half a surrogate pair, numbers beyond all bounds.
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise ArmError(
-            "InvalidRequestContent", f"The request content was invalid and could not be read: {error}"
-        ) from None
-    if not isinstance(body, dict):
-        raise ArmError("InvalidRequestContent", "The request content was invalid: it must be a JSON object.")
-    if lenient_json.is_deeper(body, _DEEPEST):
-        raise ArmError("InvalidRequestContent", f"The request content is nested more than {_DEEPEST} levels deep.")
-    return body
 
 
 def _unknown(request: Request) -> ArmError:

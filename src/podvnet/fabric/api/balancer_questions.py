@@ -7,7 +7,6 @@ status", which has the states and reasons.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.responses import Response
 
 from podvnet.fabric.api.answers import answer
 from podvnet.fabric.api.operations import Operations, Outcome
+from podvnet.fabric.api.request_body import read_body
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.arm.fields import Fields
@@ -40,22 +40,13 @@ class BalancerQuestions:
         fabric, turn: the engine.
         resources: where load balancers are found.
         operations: what clients poll.
-        body: reads a request's.
     """
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        turn: Turn,
-        resources: Resources,
-        operations: Operations,
-        body: Callable[[Request], Awaitable[Any]],
-    ) -> None:
+    def __init__(self, fabric: Fabric, turn: Turn, resources: Resources, operations: Operations) -> None:
         self._fabric = fabric
         self._turn = turn
         self._resources = resources
         self._operations = operations
-        self._body = body
 
     async def answer(self, request: Request, target: Target) -> Response | None:
         """The answer; None for what is not here.
@@ -69,7 +60,7 @@ class BalancerQuestions:
         if question == _HEALTH:
             found = await self._turn.take(lambda: self._health(target))
         else:
-            body = await self._body(request)
+            body = await read_body(request)
             found = await self._turn.take(lambda: self._mappings(target, body))
         extra = self._operations.headers(request, target.subscription, Outcome("Succeeded", body=found), location=True)
         del extra["Azure-AsyncOperation"]

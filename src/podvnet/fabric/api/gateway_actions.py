@@ -10,7 +10,7 @@ Circuits" of Microsoft.Network.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -22,6 +22,7 @@ from starlette.responses import Response
 from podvnet.fabric.api import gateway_shapes as shapes
 from podvnet.fabric.api.answers import answer, page
 from podvnet.fabric.api.operations import Operations, Outcome
+from podvnet.fabric.api.request_body import read_body
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.api.writes import Writes
@@ -53,25 +54,16 @@ class GatewayActions:
         resources: where gateways are found.
         writes: which a new key must not meet.
         operations: what clients poll.
-        body: reads a request's.
     """
 
     def __init__(
-        self,
-        fabric: Fabric,
-        turn: Turn,
-        resources: Resources,
-        writes: Writes,
-        *,
-        operations: Operations,
-        body: Callable[[Request], Awaitable[Any]],
+        self, fabric: Fabric, turn: Turn, resources: Resources, writes: Writes, operations: Operations
     ) -> None:
         self._fabric = fabric
         self._turn = turn
         self._resources = resources
         self._writes = writes
         self._operations = operations
-        self._body = body
 
     async def answer(self, request: Request, target: Target) -> Response | None:
         """The answer; None for what is not here.
@@ -105,11 +97,11 @@ class GatewayActions:
                 document = await self._top(target)
                 return answer(request, {"value": key_of(document), "id": document["id"]})
             case "PUT", "sharedkey", 3:
-                key = self._given(await self._body(request), target)
+                key = self._given(await read_body(request), target)
                 document = await self._change_key(target, key)
                 return answer(request, {"value": key_of(document), "id": document["id"]})
             case "POST", "sharedkey", 4 if target.segments[3].lower() == "reset":
-                fields = Fields(await self._body(request), "", str(target.resource()))
+                fields = Fields(await read_body(request), "", str(target.resource()))
                 length = fields.integer("keyLength")
                 await self._change_key(target, made_key(length))
                 return self._polled(request, target, {"keyLength": length})

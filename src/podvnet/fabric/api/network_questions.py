@@ -6,7 +6,7 @@ Source: Azure REST references "Network Interfaces" and "Network Watchers" of Mic
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from podvnet.fabric.api import effective, watcher
 from podvnet.fabric.api.answers import answer
 from podvnet.fabric.api.operations import Operations, Outcome
+from podvnet.fabric.api.request_body import read_body
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.arm.fields import Fields
@@ -43,22 +44,13 @@ class NetworkQuestions:
         fabric, turn: the engine.
         resources: where NICs and watchers are found.
         operations: what clients poll.
-        body: reads a request's.
     """
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        turn: Turn,
-        resources: Resources,
-        operations: Operations,
-        body: Callable[[Request], Awaitable[Any]],
-    ) -> None:
+    def __init__(self, fabric: Fabric, turn: Turn, resources: Resources, operations: Operations) -> None:
         self._fabric = fabric
         self._turn = turn
         self._resources = resources
         self._operations = operations
-        self._body = body
 
     async def answer(self, request: Request, target: Target) -> Response | None:
         """The answer; None for what is not here.
@@ -72,7 +64,7 @@ class NetworkQuestions:
         if kind == NETWORK_INTERFACES.lower() and question in _OF_NIC:
             found = await self._turn.take(lambda: self._ask_nic(target, question))
         elif kind == NETWORK_WATCHERS.lower() and question in _OF_WATCHER:
-            body = await self._body(request)
+            body = await read_body(request)
             found = await self._turn.take(lambda: self._ask_watcher(target, question, body))
         else:
             return None

@@ -7,14 +7,13 @@ Availability"). Their deletions, and the creation of an account, are answered 20
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from podvnet.fabric.api.answers import answer
+from podvnet.fabric.api.request_body import read_body
 from podvnet.fabric.api.resources import Resources
 from podvnet.fabric.api.target import Target
 from podvnet.fabric.arm import sql_servers, storage_accounts
@@ -47,16 +46,12 @@ class ServiceActions:
     Args:
         fabric, turn: the engine.
         resources: where accounts are found.
-        read: reads the body of a request.
     """
 
-    def __init__(
-        self, fabric: Fabric, turn: Turn, resources: Resources, read: Callable[[Request], Awaitable[Any]]
-    ) -> None:
+    def __init__(self, fabric: Fabric, turn: Turn, resources: Resources) -> None:
         self._fabric = fabric
         self._turn = turn
         self._resources = resources
-        self._read = read
 
     async def answer(self, request: Request, target: Target) -> Response | None:
         """The answer; None for what is not here.
@@ -72,7 +67,7 @@ class ServiceActions:
             return answer(request, {"keys": keys})
         if kind.endswith(_CHECK) and kind.removesuffix(_CHECK) in _CHECKED and not target.group:
             full_type, pattern, invalid = _CHECKED[kind.removesuffix(_CHECK)]
-            body = await self._read(request)
+            body = await read_body(request)
             name = str(body.get("name", ""))
             return answer(request, _availability(full_type, name, pattern, invalid, self._fabric.world))
         return None
