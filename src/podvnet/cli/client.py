@@ -7,14 +7,12 @@ import fcntl
 import http.client
 import json
 import os
-import select
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from podvnet.cli import left_running
 from podvnet.cli.output import FailureError
 
 RUN = Path("/run/podvnet/fabric")
@@ -97,28 +95,8 @@ def ensure_running(progress: Callable[[str], None], *, agents: bool = True) -> N
     progress("starting the fabric")
     log = log_path()
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    reader, writer = os.pipe()
-    argv = [sys.executable, "-m", "podvnet", "fabric", "--ready-descriptor", str(writer)]
-    if not agents:
-        argv.append("--no-agents")
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=[writer],
-            start_new_session=True,
-            cwd="/",
-        )
-    os.close(writer)
     try:
-        ready, _, _ = select.select([reader], [], [], _START_TIMEOUT)
-        if ready and os.read(reader, 1):
-            return
-    finally:
-        os.close(reader)
-    if process.poll() is None:
-        process.terminate()
-    words = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
-    raise FailureError(f"the fabric did not start: {words}", f"see {log}; `podvnet doctor` checks this machine")
+        left_running.start(["fabric", *([] if agents else ["--no-agents"])], log, _START_TIMEOUT)
+    except left_running.NotReadyError as error:
+        what = f"the fabric did not start: {error}"
+        raise FailureError(what, f"see {log}; `podvnet doctor` checks this machine") from None

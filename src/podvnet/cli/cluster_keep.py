@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 
+from podvnet.cli import left_running
 from podvnet.cli.output import FailureError
 
 _LOG = Path("/var/log/keeper.log")
@@ -37,24 +35,7 @@ def keep(background: bool, ready_descriptor: int) -> None:
     if running is not None:
         os.kill(running, signal.SIGHUP)
         return
-    reader, writer = os.pipe()
-    with _LOG.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "podvnet", "cluster", "keep", "--ready-descriptor", str(writer)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=[writer],
-            start_new_session=True,
-            cwd="/",
-        )
-    os.close(writer)
     try:
-        ready, _, _ = select.select([reader], [], [], _SECONDS_TO_START)
-        if ready and os.read(reader, 1):
-            return
-    finally:
-        os.close(reader)
-    process.terminate()
-    words = " / ".join(_LOG.read_text(errors="replace").splitlines()[-3:])
-    raise FailureError(f"the keeper did not start: {words}", f"see {_LOG}")
+        left_running.start(["cluster", "keep"], _LOG, _SECONDS_TO_START)
+    except left_running.NotReadyError as error:
+        raise FailureError(f"the keeper did not start: {error}", f"see {_LOG}") from None
