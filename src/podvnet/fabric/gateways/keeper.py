@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import structlog
+
+from podvnet.fabric.gateways.kept_process import is_readable
+
+_log = structlog.get_logger()
 
 
 class Keeper:
@@ -30,10 +35,27 @@ class Keeper:
         self._discard = False
         self._lock = threading.Lock()
         self._heard, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
+
+    def _run_thread(self) -> None:
+        """Keep it. Should keeping end for a reason that nobody has thought of, whoever waits is told."""
+        kept = False
+        try:
+            self._keep()
+            kept = True
+        finally:
+            if not kept:
+                self.failure = self.failure or "what keeps it has ended, which is an error of podvnet's own"
+                _log.exception("keeper_ended", keeper=self._thread.name)
+                self._lose()
+            self._settled.set()
 
     def _keep(self) -> None:
         """Keep it until told to stop; the thread's own."""
+        raise NotImplementedError
+
+    def _lose(self) -> None:
+        """Say of what is kept that nothing is known of it any more; the thread's own."""
         raise NotImplementedError
 
     def wait(self) -> None:
@@ -51,19 +73,22 @@ class Keeper:
         self._over.set()
         self._ring()
         self._thread.join()
-        os.close(self._heard)
-        os.close(self._bell)
+        with self._lock:  # whoever asks for a reset meanwhile rings no descriptor that is somebody else's by now
+            os.close(self._heard)
+            os.close(self._bell)
+            self._bell = -1
 
     def _is_over(self) -> bool:
         return self._over.is_set()
 
     def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._bell, b"\0")
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if self._bell >= 0:
+                os.write(self._bell, b"\0")
 
     def _rest(self, seconds: float, *others: int) -> None:
         """Wait until told something, one of other descriptors is ready, or for so long."""
-        select.select([self._heard, *others], [], [], seconds)
+        is_readable(seconds, self._heard, *(each for each in others if each >= 0))
         with contextlib.suppress(BlockingIOError):
             while os.read(self._heard, 64):
                 pass

@@ -1,6 +1,7 @@
 """A program in a network namespace, with a ``/run`` of its own: begun, found again by a later life, ended.
 
-It goes on when this process ends. What it writes goes to a file that does not grow without bound.
+It goes on when this process ends. What it writes goes to a file that does not grow without bound, as long as whoever
+keeps it looks after that now and then.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,20 +71,23 @@ class KeptProcess:
 
     def runs(self) -> bool:
         """Whether it has begun and not ended."""
-        return self.descriptor >= 0 and not select.select([self.descriptor], [], [], 0)[0]
+        return self.descriptor >= 0 and not is_readable(0, self.descriptor)
 
     def adopt(self) -> bool:
-        """Take over what an earlier life has begun, if it still runs in the same namespace."""
+        """Take over what an earlier life has begun, if it still runs in the same namespace.
+
+        Otherwise whatever bears its mark is ended: a life may have died before it wrote down whom it had begun, and
+        another beside that one would find its ports taken.
+        """
+        self._close()
         with contextlib.suppress(OSError, ValueError):
             process = int(self._pid_file.read_text(encoding="ascii"))
             descriptor = os.pidfd_open(process)
-            if _mark_of(process) == str(self._mark):
+            if _mark_of(process) == str(self._mark) and _is_in(process, self._place.label):
                 self.descriptor = descriptor
-                if _is_in(process, self._place.label):
-                    return True
-                self.end(signal.SIGKILL)  # its namespace is no more
-            else:
-                os.close(descriptor)
+                return True
+            os.close(descriptor)
+        _end_marked(lambda mark: mark == self._mark)
         return False
 
     def begin(self) -> None:
@@ -94,8 +98,7 @@ class KeptProcess:
         """
         self._close()
         how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
-            self.log.write_bytes(b"")
+        self.trim()
         argv = [*self._place.command, *self._argv]
         # Not subprocess: a child of that is complained about when it is left running, as these are meant to be.
         self._child = os.posix_spawnp(
@@ -119,10 +122,16 @@ class KeptProcess:
             for number in (how, signal.SIGKILL):
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self.descriptor, number)
-                if select.select([self.descriptor], [], [], _SECONDS_TO_END)[0]:
+                if is_readable(_SECONDS_TO_END, self.descriptor):
                     break
         self._close()
         self._pid_file.unlink(missing_ok=True)
+
+    def trim(self) -> None:
+        """Empty a log that has become too long: what runs writes at its end, wherever that is."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size > _LARGEST_LOG:
+                os.truncate(self.log, 0)
 
     def last_words(self) -> str:
         """The last lines that it wrote."""
@@ -152,23 +161,35 @@ class KeptProcess:
 
 def end_strays(directory: Path, wanted: set[Path]) -> None:
     """End programs below a directory whose ``/run`` is none of the wanted ones."""
-    for process, mark in _marked():
-        if mark.is_relative_to(directory) and mark.parent not in wanted:
-            with contextlib.suppress(OSError):
-                descriptor = os.pidfd_open(process)
-                try:
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                    select.select([descriptor], [], [], _SECONDS_TO_END)
-                finally:
-                    os.close(descriptor)
+    _end_marked(lambda mark: mark.is_relative_to(directory) and mark.parent not in wanted)
 
 
-def _marked() -> Iterator[tuple[int, Path]]:
+def is_readable(seconds: float, *descriptors: int) -> bool:
+    """Tell whether one of several descriptors is readable, waiting for it at most so long.
+
+    By poll: select takes no descriptor beyond 1,023, and a fabric of many networks has more.
+    """
+    poll = select.poll()
+    for each in descriptors:
+        poll.register(each, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _end_marked(is_meant: Callable[[Path], bool]) -> None:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            mark = _mark_of(int(entry.name))
-            if mark:
-                yield int(entry.name), Path(mark)
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it has ended
+            process = int(entry.name)
+            descriptor = os.pidfd_open(process)
+            try:
+                # Looked at only now: the number of one that has ended meanwhile is another's.
+                mark = _mark_of(process)
+                if mark and is_meant(Path(mark)):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    is_readable(_SECONDS_TO_END, descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _mark_of(process: int) -> str:
@@ -181,4 +202,7 @@ def _mark_of(process: int) -> str:
 
 
 def _is_in(process: int, label: str) -> bool:
-    return namespace.identity(f"/proc/{process}/ns/net") == namespace.identity(namespace.path(label))
+    try:
+        return namespace.identity(f"/proc/{process}/ns/net") == namespace.identity(namespace.path(label))
+    except OSError:  # the one or the other is no more
+        return False

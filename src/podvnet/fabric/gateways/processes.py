@@ -231,16 +231,17 @@ class GatewayProcesses:
     def reset_gateway(self, gateway: ResourceId) -> None:
         """Begin a gateway's tunnels and sessions anew."""
         label = names.gateway_namespace(gateway)
-        for tunnel in self._tunnels.values():
+        for tunnel in self._tunnels_there():
             if tunnel.end_of_tunnel.router == label:
                 tunnel.reset()
-        if label in self._speakers:
-            self._speakers[label].reset()
+        speaker = self._speakers.get(label)
+        if speaker:
+            speaker.reset()
 
     def reset_connection(self, connection: ResourceId) -> None:
         """Take a connection down and have it come back."""
         found = self._intent.connections.get(connection.key)
-        for tunnel in self._tunnels.values():
+        for tunnel in self._tunnels_there():
             if tunnel.end_of_tunnel.connection == connection:
                 tunnel.reset()
         if found and found.circuit:
@@ -253,8 +254,12 @@ class GatewayProcesses:
         keeper = self._speakers.get(names.gateway_namespace(gateway.id))
         return keeper.state if keeper else SpeakerState()
 
+    def _tunnels_there(self) -> tuple[TunnelKeeper, ...]:
+        """The tunnels of this moment: the engine may be adding some while others ask."""
+        return tuple(self._tunnels.values())
+
     def _tunnel_states(self, connection: Connection) -> tuple[tuple[TunnelState, ...], list[str]]:
-        keepers = [each for each in self._tunnels.values() if each.end_of_tunnel.connection == connection.id]
+        keepers = [each for each in self._tunnels_there() if each.end_of_tunnel.connection == connection.id]
         failures = [each.failure or each.reason for each in keepers]
         return tuple(each.state for each in keepers), failures
 

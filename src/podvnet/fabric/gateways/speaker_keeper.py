@@ -88,20 +88,29 @@ class SpeakerKeeper(Keeper):
         routes = said.get("advertisedRoutes", {})
         return tuple(_told_route(local, prefix, one) for prefix, one in routes.items())
 
+    def _lose(self) -> None:
+        self.state = None
+        self._changed()
+
     def _socket(self, daemon: str) -> Path:
         return self._run / "frr" / f"{daemon}.vty"
 
     def _keep(self) -> None:
         daemons: list[KeptProcess] = []
+        taken_over = False
         while not self._is_over():
             try:
-                if not daemons:
-                    daemons = [self._daemon(name) for name in DAEMONS]
+                daemons = daemons or [self._daemon(name) for name in DAEMONS]
+                if not taken_over:
                     self._take_over(daemons)
+                    taken_over = True
                 self._revive(daemons)
                 self._follow(daemons)
             except (MissingProgramError, OSError, VtyError) as error:
                 self.failure = str(error)
+            if not any(each.runs() for each in daemons if each.name == "bgpd"):
+                self.state = SpeakerState()  # the routes of its sessions go with it
+                self._changed()
             self._settled.set()
             if not self._is_over():
                 _log.error("speaker_failed", speaker=self._speaker.namespace, reason=self.failure)
@@ -139,7 +148,7 @@ class SpeakerKeeper(Keeper):
         }
         self._told = self._speaker
         for each in daemons:
-            if each.adopt() and not as_told.get(each.name, True):
+            if (each.runs() or each.adopt()) and not as_told.get(each.name, True):
                 each.end()
 
     def _revive(self, daemons: list[KeptProcess]) -> None:
@@ -181,11 +190,10 @@ class SpeakerKeeper(Keeper):
             while all(each.runs() for each in daemons) and not self._is_over():
                 self._settle(vty, daemons)
                 self._look(vty)
+                for each in daemons:
+                    each.trim()
                 self._rest(_SECONDS_BETWEEN_LOOKS, *(each.descriptor for each in daemons))
         ended = [each for each in daemons if not each.runs()]
-        if "bgpd" in {each.name for each in ended}:
-            self.state = SpeakerState()  # the routes of its sessions go with it
-            self._changed()
         self.failure = "; ".join(f"{each.name} has ended: {each.last_words()}" for each in ended)
 
     def _settle(self, vty: Vty, daemons: list[KeptProcess]) -> None:
@@ -198,19 +206,29 @@ class SpeakerKeeper(Keeper):
                 self._told = speaker
                 next(each for each in daemons if each.name == "bgpd").end()
                 return
-            vty.configure(commands)
-            old, new = frr_settings.ways(self._told), frr_settings.ways(speaker)
-            if old != new:
-                gone = tuple(f"no {each}" for each in old if each not in new)
-                with Vty(self._socket("staticd")) as statics:
-                    statics.configure((*gone, *(each for each in new if each not in old)))
-            if (self._told.refused, self._told.withheld) != (speaker.refused, speaker.withheld):
-                vty.run("clear bgp ipv4 unicast * soft")
+            try:
+                self._tell(vty, commands, self._told, speaker)
+            except VtyError:
+                # What of it was carried out nobody knows, and the same commands again might be refused for it.
+                self._told = speaker
+                for each in daemons:
+                    each.end()
+                raise
             self._told = speaker
             self._write(speaker)
         if self._to_reset.is_set():
             self._to_reset.clear()
             vty.run("clear bgp *")
+
+    def _tell(self, vty: Vty, commands: tuple[str, ...], before: Speaker, after: Speaker) -> None:
+        vty.configure(commands)
+        old, new = frr_settings.ways(before), frr_settings.ways(after)
+        if old != new:
+            gone = tuple(f"no {each}" for each in old if each not in new)
+            with Vty(self._socket("staticd")) as statics:
+                statics.configure((*gone, *(each for each in new if each not in old)))
+        if (before.refused, before.withheld) != (after.refused, after.withheld):
+            vty.run("clear bgp ipv4 unicast * soft")
 
     def _look(self, vty: Vty) -> None:
         table = vty.ask("show bgp ipv4 unicast json").get("routes", {})
@@ -229,7 +247,8 @@ class SpeakerKeeper(Keeper):
             self._changed()
 
     def _peer(self, neighbor: Address, said: dict[str, Any]) -> BgpPeerState:
-        state = _STATES.get(said.get("state", ""), BgpState.UNKNOWN)
+        # With why in brackets: "Idle (PfxCt)" is one that has said too many prefixes.
+        state = _STATES.get(said.get("state", "").partition(" ")[0], BgpState.UNKNOWN)
         return BgpPeerState(
             local=self._local(neighbor),
             neighbor=neighbor,

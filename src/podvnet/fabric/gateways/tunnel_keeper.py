@@ -28,6 +28,7 @@ from podvnet.plan.tunnel_ends import TunnelEnd
 
 _log = structlog.get_logger()
 
+_SETTINGS = "strongswan.conf"
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_STARTS = 1.0
 _SECONDS_BETWEEN_TRIES = 0.05
@@ -87,15 +88,13 @@ class TunnelKeeper(Keeper):
         process: KeptProcess | None = None
         while not self._is_over():
             try:
+                end = self._end
                 self._prepare()
-                settings = self._run / "strongswan.conf"
-                process = KeptProcess(
-                    Place(self._end.namespace, self._run),
-                    (str(program.charon()),),
-                    {"STRONGSWAN_CONF": f"/run/{settings.name}"},
-                )
-                if not process.adopt():
-                    self._begin(process)
+                process = process or self._charon()
+                if (process.runs() or process.adopt()) and not self._is_told(end):
+                    process.end()
+                if not process.runs():
+                    self._begin(process, end)
                 self._log_place = process.log.stat().st_size if process.log.exists() else 0
                 self._follow(process)
                 self.failure = "" if self._is_over() else process.last_words()
@@ -106,7 +105,9 @@ class TunnelKeeper(Keeper):
                 _log.error("tunnel_program_ended", tunnel=self._end.namespace, reason=self.failure)
                 self.state = replace(self.state, status=ConnectionStatus.NOT_CONNECTED)
                 self._changed()
-                self._told, self._counted = None, {}
+                self._told = None
+                if process and not process.runs():
+                    self._count([])
                 self._rest(_SECONDS_BETWEEN_STARTS)
         if process:
             if self._discard:
@@ -114,13 +115,26 @@ class TunnelKeeper(Keeper):
             else:
                 process.forsake()
 
+    def _lose(self) -> None:
+        self.state = replace(self.state, status=ConnectionStatus.UNKNOWN)
+        self._changed()
+
+    def _charon(self) -> KeptProcess:
+        place = Place(self._end.namespace, self._run)
+        return KeptProcess(place, (str(program.charon()),), {"STRONGSWAN_CONF": f"/run/{_SETTINGS}"})
+
     def _prepare(self) -> None:
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        written(self._run / "strongswan.conf", charon_settings.settings(self._end), 0o600)
         written(self._run / "updown", charon_settings.updown(), 0o700)
 
-    def _begin(self, process: KeptProcess) -> None:
+    def _is_told(self, end: TunnelEnd) -> bool:
+        """Whether charon, should it run, was begun with the settings of an end, by whichever life."""
+        file = self._run / _SETTINGS
+        return file.exists() and file.read_text(encoding="utf-8") == charon_settings.settings(end)
+
+    def _begin(self, process: KeptProcess, end: TunnelEnd) -> None:
         """Begin charon without a tunnel: whatever the last one has left is undone."""
+        written(self._run / _SETTINGS, charon_settings.settings(end), 0o600)
         for name in ("up", "vici", "charon.pid"):
             (self._run / name).unlink(missing_ok=True)
         executor = Executor()
@@ -133,7 +147,6 @@ class TunnelKeeper(Keeper):
     def _follow(self, process: KeptProcess) -> None:
         """Follow charon until it ends or is to be left."""
         deadline = time.monotonic() + _SECONDS_TO_ANSWER
-        timeout = charon_settings.dpd_delay(self._end), self._end.dpd_timeout
         while process.runs() and not self._is_over():
             try:
                 with Vici(self._run / "vici") as vici:
@@ -144,15 +157,17 @@ class TunnelKeeper(Keeper):
                         self._settle(vici)
                         self._look(vici)
                         self._hear(process.log)
+                        process.trim()
                         self._rest(_SECONDS_BETWEEN_LOOKS, process.descriptor)
-                        if (charon_settings.dpd_delay(self._end), self._end.dpd_timeout) != timeout:
+                        if not self._is_told(self._end):
                             process.end()  # how long it waits it is told when it begins
                             return
             except ViciError as error:
                 self.failure = str(error)
-                if time.monotonic() > deadline:
+                is_late = time.monotonic() > deadline
+                if is_late:
                     self._settled.set()
-                self._rest(_SECONDS_BETWEEN_TRIES, process.descriptor)
+                self._rest(_SECONDS_BETWEEN_STARTS if is_late else _SECONDS_BETWEEN_TRIES, process.descriptor)
 
     def _settle(self, vici: Vici) -> None:
         """Tell charon what has changed."""
@@ -231,9 +246,12 @@ class TunnelKeeper(Keeper):
 
     def _hear(self, log: Path) -> None:
         """Find in what charon has written since why there is no tunnel."""
+        size = log.stat().st_size
         if self.state.status is ConnectionStatus.CONNECTED:
-            self._log_place = log.stat().st_size
+            self._log_place = size
             return
+        if size < self._log_place:
+            self._log_place = 0  # it was emptied
         with log.open("rb") as lines:
             lines.seek(self._log_place)
             text = lines.read().decode(errors="replace")
