@@ -36,7 +36,8 @@ def doctor(repair: bool, as_json: bool) -> None:
                 click.echo(f"      → {each.remedy}")
     bad = [each for each in findings if each.state == BAD]
     if bad and not as_json:
-        raise FailureError(f"{len(bad)} things are wrong", "the arrows above say what to do")
+        what = "one thing is wrong" if len(bad) == 1 else f"{len(bad)} things are wrong"
+        raise FailureError(what, "the arrows above say what to do")
     if bad:
         raise SystemExit(1)
 
