@@ -180,7 +180,7 @@ def test_circuits_say_what_is_true_of_their_links(stage: GatewayStage) -> None:
 def test_another_md5_key_ends_the_sessions_and_the_right_one_brings_them_back(stage: GatewayStage) -> None:
     peerings: Any = stage.cloud.network.express_route_circuit_peerings
     peering = peerings.get(GROUP, "line", "AzurePrivatePeering")
-    for key, connected in (("not-the-key", False), ("key-of-the-line", True)):
+    for key, connected in (("notTheKey", False), ("keyOfTheLine", True)):
         peering.shared_key = key
         peerings.begin_create_or_update(GROUP, "line", "AzurePrivatePeering", peering).result()
         assert stage.waits_for("to-line", SECONDS, connected=connected)

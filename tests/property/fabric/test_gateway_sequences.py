@@ -34,7 +34,7 @@ from podvnet.testing.gateway_file import CIRCUIT_KEY, KEY, gateway_resources
 from podvnet.testing.offline import OfflineApi
 
 EXAMPLES = int(os.environ.get("PODVNET_FUZZ_EXAMPLES", "0"))
-NEW_KEY = "drawn-Key"
+NEW_KEY = "drawnKey"
 NAMES: dict[str, tuple[str, ...]] = {
     PUBLIC_ADDRESSES: ("gw", "spare"),
     VIRTUAL_NETWORKS: ("hub", "spoke"),

@@ -128,7 +128,7 @@ ROWS: list[tuple[str, Document, str, str]] = [
     ("no ASN", circuit(peerings=[peering(peerASN=None)]), "InvalidRequestFormat", "peerASN: is required"),
     ("Azure's ASN", circuit(peerings=[peering(peerASN=65515)]), "InvalidRequestFormat", "65515 is an ASN"),
     ("another Microsoft", circuit(peerings=[peering(azureASN=1)]), "InvalidRequestFormat", "it is 12076"),
-    ("a long key", circuit(peerings=[peering(sharedKey="k" * 26)]), "InvalidRequestFormat", "1 to 25 printable"),
+    ("a long key", circuit(peerings=[peering(sharedKey="k" * 26)]), "InvalidRequestFormat", "1 to 25 letters"),
     ("two peerings", circuit(peerings=[peering(), peering()]), "InvalidRequestFormat", "two have one name"),
     ("eleven", circuit(authorizations=[{"name": f"a{n}"} for n in range(11)]), "InvalidRequestFormat", "at most 10"),
     ("misspelt", circuit(bandwidth=5), "InvalidRequestFormat", "could not find member 'bandwidth'"),

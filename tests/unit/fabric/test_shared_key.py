@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.shared_key import made_key, read_key, without_secrets
+from podvnet.fabric.arm.shared_key import made_key, read_key, read_md5_key, without_secrets
 from podvnet.model.arm_error import ArmError
 
 
@@ -18,13 +18,24 @@ def test_a_made_key_has_the_length_that_is_asked_for_and_is_new() -> None:
 
 
 def test_a_key_is_read_or_refused_without_being_named() -> None:
-    fields = Fields({"k": "a b~!", "long": "x" * 26, "tab": "a\tb"}, "properties", "")
+    fields = Fields({"k": "a b~!", "long": "x" * 129, "tab": "a\tb"}, "properties", "")
     assert read_key(fields, "k") == "a b~!"
     assert read_key(fields, "none") == ""
-    for name, longest in (("long", 25), ("tab", 128)):
-        with pytest.raises(ArmError, match=f"properties.{name}: must be 1 to {longest} printable") as caught:
-            read_key(fields, name, longest)
-        assert "x" * 26 not in caught.value.message
+    for name in ("long", "tab"):
+        with pytest.raises(ArmError, match=f"properties.{name}: must be 1 to 128 printable") as caught:
+            read_key(fields, name)
+        assert "x" * 129 not in caught.value.message
+
+
+@pytest.mark.parametrize("key", ["x" * 26, "two words", "a|b", "a-b", "schlüssel"])
+def test_the_key_of_bgp_has_letters_and_digits_alone(key: str) -> None:
+    """A space or a bar would end it, to a router."""
+    fields = Fields({"k": "Md5OfTheCircuit", "bad": key}, "properties", "")
+    assert read_md5_key(fields, "k") == "Md5OfTheCircuit"
+    assert read_md5_key(fields, "none") == ""
+    with pytest.raises(ArmError, match=r"properties\.bad: must be 1 to 25 letters and digits") as caught:
+        read_md5_key(fields, "bad")
+    assert key not in caught.value.message
 
 
 def test_what_is_shown_unsettled_has_no_keys() -> None:

@@ -14,10 +14,10 @@ from podvnet.fabric.api.shapes import (
     number,
     reference,
 )
-from podvnet.fabric.arm.circuit_peering import MD5_LENGTH, PRIVATE_PEERING
+from podvnet.fabric.arm.circuit_peering import PRIVATE_PEERING
 from podvnet.fabric.arm.express_route_circuits import BANDWIDTHS, FAMILIES, TIERS
 from podvnet.fabric.arm.ipsec_policy import ALGORITHMS, DATA_SIZE, LIFETIME
-from podvnet.fabric.arm.shared_key import LONGEST
+from podvnet.fabric.arm.shared_key import LONGEST, MD5_LENGTH
 from podvnet.fabric.arm.virtual_network_gateways import EXPRESS_ROUTE_SKUS, VPN_SKUS
 from podvnet.fabric.arm.world import (
     CIRCUITS,
@@ -32,7 +32,7 @@ from podvnet.model.gateway import EXPRESS_ROUTE_ASN, ConnectionKind, GatewayKind
 
 _ASN = number(1, (1 << 32) - 1)
 _KEY: Shape = {"type": "string", "maxLength": LONGEST}
-_MD5: Shape = {"type": "string", "maxLength": MD5_LENGTH}
+_MD5: Shape = {"type": "string", "maxLength": MD5_LENGTH, "pattern": "^[0-9A-Za-z]*$"}
 _WEIGHT: Shape = {"const": 0}
 _PREFIXES = listed(component("Prefix"))
 _SKU = choice(*VPN_SKUS, *EXPRESS_ROUTE_SKUS)

@@ -9,14 +9,12 @@ from ipaddress import IPv4Network
 
 from podvnet.fabric.arm.bgp_settings import read_asn
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.shared_key import read_key
+from podvnet.fabric.arm.shared_key import read_md5_key
 from podvnet.fabric.arm.world import CIRCUITS, Document
 from podvnet.model.gateway import EXPRESS_ROUTE_ASN, CircuitPeering
 from podvnet.model.resource_id import ResourceId
 
 PRIVATE_PEERING = "AzurePrivatePeering"
-MD5_LENGTH = 25
-"""Characters of the key of BGP sessions at most."""
 _VLAN = (1, 4094)
 _LINK = 30
 
@@ -87,7 +85,7 @@ def settle_peering(
     }
     # What was read has no key in it; a client that means none says so by an empty one.
     said = properties.has("sharedKey")
-    key = read_key(properties, "sharedKey", MD5_LENGTH)
+    key = read_md5_key(properties, "sharedKey")
     kept = previous["_fabric"]["peeringKey"] if previous and known and not said else ""
     properties.refuse_unread()
     fields.refuse_unread()

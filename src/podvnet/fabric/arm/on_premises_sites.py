@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from podvnet.fabric.arm.bgp_settings import read_address, read_asn, read_speaker
-from podvnet.fabric.arm.circuit_peering import MD5_LENGTH
 from podvnet.fabric.arm.express_route_circuits import service_key, site_with
 from podvnet.fabric.arm.fields import Fields
 from podvnet.fabric.arm.internet_hosts import check_public
@@ -19,7 +18,7 @@ from podvnet.fabric.arm.ipsec_policy import policy_of, read_policy
 from podvnet.fabric.arm.linked import Linker
 from podvnet.fabric.arm.local_network_gateways import read_prefixes
 from podvnet.fabric.arm.resource_type import check_name, head
-from podvnet.fabric.arm.shared_key import read_key
+from podvnet.fabric.arm.shared_key import read_key, read_md5_key
 from podvnet.fabric.arm.world import (
     CIRCUITS,
     NETWORK_GATEWAYS,
@@ -60,7 +59,7 @@ class OnPremisesSites:
         if any(each["bgp"] for each in tunnels) and speaker is None:
             raise properties.error("InvalidRequestFormat", "is required with tunnels that speak BGP", "bgpAddress")
         known = previous["_fabric"]["circuitKey"] if previous and not properties.has("circuitSharedKey") else ""
-        circuit_key = read_key(properties, "circuitSharedKey", MD5_LENGTH) or known
+        circuit_key = read_md5_key(properties, "circuitSharedKey") or known
         settled: Document = {
             "provisioningState": "Succeeded",
             "addressPrefixes": [str(each) for each in prefixes],

@@ -1,6 +1,7 @@
 """Keys that two sides share: taken in, kept beside the document, never shown and never named in an error.
 
-Source: Azure document "VPN Gateway FAQ": up to 128 printable ASCII characters.
+Sources: Azure documents "VPN Gateway FAQ" (up to 128 printable ASCII characters) and "Create and modify peering for an
+ExpressRoute circuit" (of the sessions over it, at most 25 alphanumeric ones; special characters are not supported).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from podvnet.fabric.arm.fields import Fields
 from podvnet.model.arm_error import ArmError
 
 LONGEST = 128
+MD5_LENGTH = 25
+"""Characters of the key of BGP sessions at most."""
 _SECRET = {"sharedkey", "authorizationkey", "circuitsharedkey", "administratorloginpassword"}
 """The members, in lower case, that hold something that two sides alone know."""
 _PRINTABLE = frozenset(string.digits + string.ascii_letters + string.punctuation + " ")
@@ -20,15 +23,27 @@ _ALPHABET = string.digits + string.ascii_letters
 _MADE = 32
 
 
-def read_key(fields: Fields, key: str, longest: int = LONGEST) -> str:
-    """The key at a member; empty when there is none.
+def read_key(fields: Fields, key: str) -> str:
+    """The key of a tunnel at a member; empty when there is none.
 
     Raises:
         ArmError: it cannot be one. It is not in the message.
     """
     value = fields.text(key)
-    if len(value) > longest or not _PRINTABLE.issuperset(value):
-        raise fields.error("InvalidRequestFormat", f"must be 1 to {longest} printable ASCII characters", key)
+    if len(value) > LONGEST or not _PRINTABLE.issuperset(value):
+        raise fields.error("InvalidRequestFormat", f"must be 1 to {LONGEST} printable ASCII characters", key)
+    return value
+
+
+def read_md5_key(fields: Fields, key: str) -> str:
+    """The key of BGP sessions at a member; empty when there is none.
+
+    Raises:
+        ArmError: it cannot be one. It is not in the message.
+    """
+    value = fields.text(key)
+    if len(value) > MD5_LENGTH or not frozenset(_ALPHABET).issuperset(value):
+        raise fields.error("InvalidRequestFormat", f"must be 1 to {MD5_LENGTH} letters and digits", key)
     return value
 
 
