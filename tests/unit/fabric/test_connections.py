@@ -246,12 +246,20 @@ def test_bgp_is_between_two_autonomous_systems(site: World, document: Make, alte
     put(site, altered(site, NETWORK_GATEWAYS, "vpn", bgpSettings={"asn": 65001}))
     error = refusal(document(CONNECTIONS, "new", tunnel(enableBgp=True)), site)
     assert "are one autonomous system, 65001" in error.message
+    # Nor do they become one later.
+    same = altered(site, NETWORK_GATEWAYS, "vpn", bgpSettings={"asn": 65010})
+    assert "to-office is between two autonomous systems" in refusal(same, site).message
+    device = altered(site, LOCAL_GATEWAYS, "office")
+    device["properties"]["bgpSettings"]["asn"] = 65001
+    assert "virtualNetworkGateways/vpn is 65001 already" in refusal(device, site).message
     put(site, altered(site, NETWORK_GATEWAYS, "vpn", enableBgp=False))
     error = refusal(document(CONNECTIONS, "new", tunnel(enableBgp=True)), site)
     assert "virtualNetworkGateways/vpn has no BGP" in error.message
 
 
-def test_a_gateway_has_as_many_connections_as_its_sku_says(site: World, document: Make, refusal: Refusal) -> None:
+def test_a_gateway_has_as_many_connections_as_its_sku_says(
+    site: World, document: Make, altered: Make, refusal: Refusal
+) -> None:
     def connect(number: int) -> Document:
         space = {"addressPrefixes": [f"172.20.{number}.0/24"]}
         device = {"gatewayIpAddress": f"198.51.100.{100 + number}", "localNetworkAddressSpace": space}
@@ -262,17 +270,29 @@ def test_a_gateway_has_as_many_connections_as_its_sku_says(site: World, document
     for number in range(29):
         site.put(settle(connect(number), site))
     assert "has at most 30 connections by its SKU" in refusal(connect(29), site).message
+    put(site, altered(site, NETWORK_GATEWAYS, "vpn", sku={"name": "VpnGw4"}, vpnGatewayGeneration="Generation2"))
+    site.put(settle(connect(29), site))
+    smaller = altered(site, NETWORK_GATEWAYS, "vpn", sku={"name": "VpnGw3"}, vpnGatewayGeneration="Generation2")
+    assert "VpnGw3 has at most 30 connections, and" in refusal(smaller, site).message
+
+
+def between(one: str, two: str, **more: Any) -> Document:
+    ends = {
+        f"virtualNetworkGateway{place}": ref(f"virtualNetworkGateways/{name}") for place, name in ((1, one), (2, two))
+    }
+    return {"connectionType": "Vnet2Vnet", "sharedKey": "both"} | ends | more
+
+
+def test_connections_of_other_gateways_are_not_counted(site: World, document: Make, refusal: Refusal) -> None:
+    far(site, document, "Vpn", "VpnGw1", ref("publicIPAddresses/spare"))
+    for number in range(30):
+        site.put(settle(document(CONNECTIONS, f"c{number}", between("far", "vpn")), site))
+    assert settle(document(CONNECTIONS, "back", between("vpn", "far")), site)
+    assert "has at most 30 connections" in refusal(document(CONNECTIONS, "more", between("far", "vpn")), site).message
 
 
 def test_gateways_of_two_networks_are_connected_each_way(site: World, document: Make, refusal: Refusal) -> None:
     far(site, document, "Vpn", "VpnGw1", ref("publicIPAddresses/spare"))
-
-    def between(one: str, two: str, **more: Any) -> Document:
-        ends = {
-            f"virtualNetworkGateway{place}": ref(f"virtualNetworkGateways/{name}")
-            for place, name in ((1, one), (2, two))
-        }
-        return {"connectionType": "Vnet2Vnet", "sharedKey": "both"} | ends | more
 
     put(site, document(CONNECTIONS, "there", between("vpn", "far")))
     put(site, document(CONNECTIONS, "back", between("far", "vpn")))

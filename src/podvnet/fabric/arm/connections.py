@@ -12,6 +12,7 @@ from __future__ import annotations
 from podvnet.fabric.arm.circuit_peering import private_peering
 from podvnet.fabric.arm.express_route_circuits import authorization_with, is_provisioned
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.gateway_connections import asn_of, connections_of, tunnels_of
 from podvnet.fabric.arm.gateway_subnet import network_of
 from podvnet.fabric.arm.ipsec_policy import policy_of, read_policy
 from podvnet.fabric.arm.linked import Linker, linked
@@ -27,8 +28,6 @@ from podvnet.model.resource_id import ResourceId, Scope, parse
 _DPD = (9, 3600)
 _DPD_DEFAULT = 45
 _WEIGHT = (0, 32_000)
-_TUNNELS = {"VpnGw4": 100, "VpnGw5": 100}
-_TUNNELS_DEFAULT = 30
 _ENDS = {
     ConnectionKind.IPSEC: ("localNetworkGateway2", LOCAL_GATEWAYS),
     ConnectionKind.VNET_TO_VNET: ("virtualNetworkGateway2", NETWORK_GATEWAYS),
@@ -242,18 +241,14 @@ def _check_tunnel(
     if bgp and not (speaks and gateway["properties"]["enableBgp"]):
         silent = end if gateway["properties"]["enableBgp"] else gateway
         raise properties.error("InvalidRequestFormat", f"{silent['id']} has no BGP", "enableBgp")
-    if bgp and _asn(end) == _asn(gateway):
-        what = f"{gateway['id']} and {end['id']} are one autonomous system, {_asn(end)}"
+    if bgp and asn_of(end) == asn_of(gateway):
+        what = f"{gateway['id']} and {end['id']} are one autonomous system, {asn_of(end)}"
         raise properties.error("InvalidRequestFormat", what, "enableBgp")
-    most = _TUNNELS.get(gateway["properties"]["sku"]["name"].removesuffix("AZ"), _TUNNELS_DEFAULT)
-    others = {user for user in world.users(gateway["id"].lower(), "connections") if user.lower() != resource.key}
+    most = tunnels_of(gateway["properties"]["sku"]["name"])
+    others = [each for each in connections_of(gateway["id"], world) if each["id"].lower() != resource.key]
     if len(others) >= most:
         what = f"{gateway['id']} has at most {most} connections by its SKU"
         raise properties.error("InvalidRequestFormat", what, "virtualNetworkGateway1")
-
-
-def _asn(end: Document) -> int:
-    return int(end["properties"]["bgpSettings"]["asn"])
 
 
 def _check_circuit(

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 
 from podvnet.fabric.arm.bgp_settings import read_address, read_asn, read_speaker, refuse_weight
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.gateway_connections import refuse_one_system
 from podvnet.fabric.arm.linked import refuse_use
 from podvnet.fabric.arm.resource_type import head, stable_guid
 from podvnet.fabric.arm.world import CONNECTIONS, LOCAL_GATEWAYS, ON_PREMISES_SITES, Document, World
@@ -163,4 +164,6 @@ def _check_connections(properties: Fields, resource: ResourceId, document: Docum
         connection = world.documents[user.lower()]["properties"]
         if connection["enableBgp"] and "bgpSettings" not in document["properties"]:
             raise properties.error("InvalidRequestFormat", f"{user} speaks BGP with it", "bgpSettings")
+        if connection["enableBgp"]:
+            refuse_one_system(properties, user, document, world)
         refuse_same_device(properties, user, connection["virtualNetworkGateway1"]["id"], document, world)

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 
 from podvnet.fabric.arm.bgp_settings import read_asn, refuse_weight
 from podvnet.fabric.arm.fields import Fields
+from podvnet.fabric.arm.gateway_connections import check_change
 from podvnet.fabric.arm.gateway_subnet import network_of, refuse_second
 from podvnet.fabric.arm.linked import Linker, linked
 from podvnet.fabric.arm.public_ip_addresses import refuse_shared, refuse_taken
@@ -95,6 +96,8 @@ class VirtualNetworkGateways:
             "allowVirtualWanTraffic": False,
         }
         document["_fabric"] = {"number": number, "addresses": {name: str(each) for name, each in addresses.items()}}
+        if previous and kind is GatewayKind.VPN:
+            check_change(properties, document, world)
         return document
 
     def check_removal(self, resource: ResourceId, world: World) -> None:
