@@ -164,7 +164,12 @@ class GatewayRoutes:
             elif each.kind is ConnectionKind.VNET_TO_VNET and each.remote_gateway and not each.bgp:
                 remote = self._intent.gateways.get(each.remote_gateway.key)
                 network = self._intent.virtual_networks.get(remote.network.key) if remote else None
-                yield from (GatewayRoute(prefix, each) for prefix in (network.prefixes if network else ()))
+                # Tunnels carry IPv4.
+                yield from (
+                    GatewayRoute(prefix, each)
+                    for prefix in (network.prefixes if network else ())
+                    if prefix.version == 4
+                )
 
     def _learned(
         self, gateway: VirtualNetworkGateway, connections: list[Connection], learned: Iterable[LearnedRoute]

@@ -1,8 +1,9 @@
 """Who speaks BGP: gateways, the edges of circuits, sites; to whom, and what each announces.
 
 A gateway announces the virtual networks that use it and what is written of its other connections, and passes on what it
-learns but for the default route. It refuses what is exactly one of its own virtual network's prefixes. Microsoft's edge
-passes everything on. A site announces its networks; it takes the way of a circuit before that of a tunnel.
+learns but for the default route and what overlaps one of these networks. It refuses what is exactly one of its own
+virtual network's prefixes. Microsoft's edge passes everything on. A site announces its networks; it takes the way of a
+circuit before that of a tunnel.
 
 Sources: Azure documents "About BGP with Azure VPN Gateway", "VPN Gateway FAQ" (BGP), "ExpressRoute routing
 requirements", "Configure BFD over ExpressRoute".
@@ -94,6 +95,7 @@ class Speaker:
         owner: the gateway, circuit or site that it belongs to.
         refused: what it takes from nobody.
         withheld: what it passes on to nobody.
+        own: what overlaps these it passes on to nobody either, unless it announces just that itself.
         ways: to neighbors behind tunnels.
     """
 
@@ -105,6 +107,7 @@ class Speaker:
     owner: ResourceId
     refused: tuple[Prefix, ...] = ()
     withheld: tuple[Prefix, ...] = ()
+    own: tuple[Prefix, ...] = ()
     ways: tuple[SpeakerWay, ...] = ()
 
 
@@ -152,18 +155,17 @@ def _of_gateway(intent: Intent, routes: GatewayRoutes, gateway: VirtualNetworkGa
     connections = sorted(own, key=lambda each: each.id.key)
     source = gateway.instances[0].address
     neighbors = tuple(dict.fromkeys(_gateway_neighbors(intent, gateway, connections, source)))
-    networks = [prefix for user in routes.users(gateway) for prefix in user.prefixes]
-    for each in connections:
-        if each.site and not each.bgp:
-            networks += each.site.prefixes
+    users = [prefix for user in routes.users(gateway) for prefix in user.prefixes]
+    written = [prefix for each in connections if each.site and not each.bgp for prefix in each.site.prefixes]
     return Speaker(
         namespace=names.gateway_namespace(gateway.id),
         identifier=source,
         asn=gateway.asn if gateway.kind is GatewayKind.VPN else AZURE_ASN,
         neighbors=neighbors,
-        networks=_announced(networks),
+        networks=_announced([*users, *written]),
         refused=_announced(intent.virtual_networks[gateway.network.key].prefixes),
         withheld=(IPv4Network("0.0.0.0/0"),),
+        own=_announced(users),
         owner=gateway.id,
     )
 
@@ -177,13 +179,14 @@ def _gateway_neighbors(
             yield Neighbor(edge_address(circuit), EXPRESS_ROUTE_ASN, source, weight=weights[circuit.id])
         return
     for each in connections:
-        if not each.bgp:
+        if not (each.bgp and gateway.bgp):
             continue
+        weight = each.routing_weight
         if each.site and each.site.bgp_address and each.site.asn:
-            yield Neighbor(each.site.bgp_address, each.site.asn, source, limit=LARGEST_TABLE)
+            yield Neighbor(each.site.bgp_address, each.site.asn, source, weight=weight, limit=LARGEST_TABLE)
         other = intent.gateways.get(each.remote_gateway.key) if each.remote_gateway else None
-        for instance in other.instances[:1] if other else ():
-            yield Neighbor(instance.address, other.asn if other else 0, source, limit=LARGEST_TABLE)
+        if other and other.bgp and other.instances:
+            yield Neighbor(other.instances[0].address, other.asn, source, weight=weight, limit=LARGEST_TABLE)
 
 
 def _of_circuit(intent: Intent, circuit: Circuit) -> Speaker | None:

@@ -98,7 +98,8 @@ def _of_gateway(intent: Intent, gateway: VirtualNetworkGateway) -> Iterator[Tunn
                 label = names.connection_label(connection.id, position)
                 labelled.append((label, position, connection, public, far))
     numbers = _numbers(each[0] for each in labelled)
-    ranked = sorted(labelled, key=lambda each: (each[1], each[0]))
+    # The heaviest connection first, and of each weight the first instance's tunnels.
+    ranked = sorted(labelled, key=lambda each: (-each[2].routing_weight, each[1], each[0]))
     for rank, (label, _, connection, public, far) in enumerate(ranked):
         yield TunnelEnd(
             router=router,
@@ -138,7 +139,8 @@ def _far_side(intent: Intent, connection: Connection, position: int) -> _FarSide
     if public is None:
         return None
     if connection.bgp:
-        return _FarSide(public, (), instance.address)
+        # Whichever instance the tunnel is to, the gateway speaks from its first.
+        return _FarSide(public, (), other.instances[0].address)
     return _FarSide(public, intent.virtual_networks[other.network.key].prefixes, None)
 
 

@@ -1,7 +1,7 @@
 """Stands in for one of FRR's daemons: answers over its socket, as ``lib/vty.c`` does.
 
-It is told by files in its ``/run``: ``routes.json`` is what it knows, a command that holds the text of ``refused`` is
-refused, ``broken`` keeps bgpd from beginning. ``commands`` has what it was asked.
+It is told by files in its ``/run``: ``routes.json`` and ``peers.json`` are what it knows, a command that holds the text
+of ``refused`` is refused, ``broken`` keeps bgpd from beginning. ``commands`` has what it was asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 MARK = Path(os.environ["PODVNET_PROGRAM"])
 RUN, NAME = MARK.parent, MARK.name
+FILES = {"show bgp ipv4 unicast json": "routes.json", "show bgp ipv4 unicast summary json": "peers.json"}
 
 
 def text_of(name: str) -> str:
@@ -31,7 +32,8 @@ def answered(peer: socket.socket) -> None:
                 file.write(f"{NAME} {command}\n")
             refused = text_of("refused")
             is_refused = bool(refused) and refused in command
-            said = text_of("routes.json") or "{}" if command == "show bgp ipv4 unicast json" else ""
+            name = FILES.get(command, "")
+            said = text_of(name) or "{}" if name else ""
             peer.sendall(said.encode() + b"\0\0\0" + bytes([2 if is_refused else 0]))
 
 

@@ -42,6 +42,46 @@ def test_a_gateway_announces_its_networks_and_takes_neither_its_own_nor_too_many
     assert "timers bgp 60 180" in told
 
 
+def test_what_overlaps_a_virtual_network_is_passed_on_to_nobody(found: dict[str, Speaker]) -> None:
+    lists = [
+        each.split(" ", 5) for each in lines(found["podvnet-gateway-vpn"]) if each.startswith("ip prefix-list with")
+    ]
+    told = [each[5] for each in lists]
+    assert told[0] == "deny 0.0.0.0/0"
+    assert told[-1] == "permit 0.0.0.0/0 le 32"
+    for network in ("10.0.0.0/16", "10.1.0.0/16"):
+        assert told.index(f"permit {network}") < told.index(f"deny {network} le 32")
+    assert {"deny 10.0.0.0/15", "deny 10.0.0.0/8", "deny 0.0.0.0/1"} <= set(told)
+    assert len(told) == len(set(told))
+    # A site and Microsoft's edge pass on everything.
+    for namespace in ("podvnet-edge-line", "podvnet-site-office"):
+        assert "ip prefix-list withheld seq 1 permit 0.0.0.0/0 le 32" in lines(found[namespace])
+
+
+def test_another_virtual_network_is_filtered_before_it_is_announced(found: dict[str, Speaker]) -> None:
+    before = found["podvnet-gateway-vpn"]
+    more = ip_network("10.2.0.0/16")
+    after = replace(before, networks=(*before.networks, more), own=(*before.own, more))
+    commands = frr_settings.changes(before, after)
+    assert commands is not None
+    permits = [each for each in commands if each.endswith(f"permit {more}")]
+    assert len(permits) == 1
+    assert commands.index(permits[0]) < commands.index(f"network {more}")
+    assert frr_settings.filters(before) != frr_settings.filters(after)
+
+
+def test_the_weight_of_a_connection_is_that_of_its_session(intent: Intent) -> None:
+    connections = {key: replace(each, routing_weight=7) for key, each in intent.connections.items()}
+    found = {each.namespace: each for each in speakers(replace(intent, connections=connections))}
+    assert "neighbor 192.168.255.1 weight 7" in lines(found["podvnet-gateway-vpn"])
+
+
+def test_a_gateway_without_bgp_speaks_to_nobody(intent: Intent) -> None:
+    gateways = {key: replace(each, bgp=False) for key, each in intent.gateways.items()}
+    found = {each.namespace for each in speakers(replace(intent, gateways=gateways))}
+    assert "podvnet-gateway-vpn" not in found
+
+
 def test_a_circuit_has_two_sessions_with_md5_and_bfd(found: dict[str, Speaker]) -> None:
     for namespace, addresses in (
         ("podvnet-edge-line", ("172.16.1.1", "172.16.1.5")),

@@ -22,6 +22,7 @@ from podvnet.testing.cni import eventually
 
 LABEL = "here"
 SHELL = "/bin/sh"
+SLEEP = ("/bin/sleep", "60")
 SECONDS = 30
 OPEN = Path("/proc/self/fd")
 
@@ -39,12 +40,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @pytest.fixture
-def begun(place: Place) -> Iterator[Callable[[str], KeptProcess]]:
-    """Begins a shell's program; ended after the test, whoever has it by then."""
+def begun(place: Place) -> Iterator[Callable[..., KeptProcess]]:
+    """Begins a program; ended after the test, whoever has it by then."""
     found: list[KeptProcess] = []
 
-    def begin(script: str) -> KeptProcess:
-        process = KeptProcess(place, (SHELL, "-c", script))
+    def begin(*argv: str) -> KeptProcess:
+        process = KeptProcess(place, argv)
         process.begin()
         found.append(process)
         return process
@@ -54,9 +55,9 @@ def begun(place: Place) -> Iterator[Callable[[str], KeptProcess]]:
         each.end()
 
 
-def test_another_life_finds_what_runs(place: Place, begun: Callable[[str], KeptProcess]) -> None:
-    begun("exec sleep 60")
-    other = KeptProcess(place, (SHELL,))
+def test_another_life_finds_what_runs(place: Place, begun: Callable[..., KeptProcess]) -> None:
+    begun(*SLEEP)
+    other = KeptProcess(place, SLEEP)
     assert other.adopt()
     assert other.runs()
     other.end()
@@ -64,29 +65,29 @@ def test_another_life_finds_what_runs(place: Place, begun: Callable[[str], KeptP
 
 
 def test_what_was_begun_and_not_written_down_before_a_crash_is_ended(
-    place: Place, begun: Callable[[str], KeptProcess]
+    place: Place, begun: Callable[..., KeptProcess]
 ) -> None:
-    process = begun("exec sleep 60")
-    (place.run / "sh.process").unlink()
-    assert not KeptProcess(place, (SHELL,)).adopt()
+    process = begun(*SLEEP)
+    (place.run / "sleep.process").unlink()
+    assert not KeptProcess(place, SLEEP).adopt()
     assert not process.runs()
 
 
 def test_who_has_the_number_of_one_that_has_ended_is_left_alone(
-    place: Place, begun: Callable[[str], KeptProcess]
+    place: Place, begun: Callable[..., KeptProcess]
 ) -> None:
-    (place.run / "sh.process").write_text(str(os.getpid()), encoding="ascii")
-    assert not KeptProcess(place, (SHELL,)).adopt()
-    process = begun("exec sleep 60")
-    (place.run / "sh.process").write_text(str(os.getpid()), encoding="ascii")
+    (place.run / "sleep.process").write_text(str(os.getpid()), encoding="ascii")
+    assert not KeptProcess(place, SLEEP).adopt()
+    process = begun(*SLEEP)
+    (place.run / "sleep.process").write_text(str(os.getpid()), encoding="ascii")
     kept_process.end_strays(place.run.parent, set())
     assert not process.runs()
 
 
-def test_a_log_is_emptied_while_its_writer_goes_on(place: Place, begun: Callable[[str], KeptProcess]) -> None:
+def test_a_log_is_emptied_while_its_writer_goes_on(place: Place, begun: Callable[..., KeptProcess]) -> None:
     told = place.run / "told"
     os.mkfifo(told)
-    process = begun(f"head -c 1100000 /dev/zero; exec cat {told}")
+    process = begun(SHELL, "-c", f"head -c 1100000 /dev/zero; exec cat {told}")
     with told.open("wb", buffering=0) as tell:  # opened by the reader once it has written
         assert process.log.stat().st_size > 1 << 20
         process.trim()

@@ -16,6 +16,7 @@ import pytest
 from podvnet.fabric.gateways import frr_settings, kept_process, program, speaker_keeper
 from podvnet.fabric.gateways.kept_process import is_readable
 from podvnet.fabric.gateways.speaker_keeper import SpeakerKeeper
+from podvnet.fabric.gateways.states import BgpState
 from podvnet.linux import namespace
 from podvnet.model.intent import Intent
 from podvnet.plan.speakers import Speaker, speakers
@@ -94,6 +95,15 @@ def test_of_a_daemon_that_is_gone_and_does_not_come_back_no_route_is_left(keeper
     (run / "broken").unlink()
     assert eventually(lambda: bool(keeper.state and keeper.state.best), SECONDS)
     assert keeper.failure == ""
+
+
+def test_a_session_that_was_dropped_for_too_many_prefixes_is_idle(keeper: SpeakerKeeper, run: Path) -> None:
+    said = {"192.168.255.1": {"remoteAs": 65010, "state": "Idle (PfxCt)", "peerUptimeMsec": 9000, "pfxRcd": 4001}}
+    (run / "peers.json").write_text(json.dumps({"peers": said}), encoding="utf-8")
+    assert eventually(lambda: bool(keeper.state and keeper.state.peers), SECONDS)
+    assert keeper.state
+    (peer,) = keeper.state.peers
+    assert (peer.state, peer.connected) == (BgpState.IDLE, 0)
 
 
 def test_daemons_go_on_when_they_are_left_and_are_found(keeper: SpeakerKeeper, speaker: Speaker, run: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from podvnet.fabric.arm.world import World
 from podvnet.fabric.intent import IntentReader
 from podvnet.fabric.settlement import settle_all
+from podvnet.model.gateway import GatewayInstance
 from podvnet.model.intent import Intent
 from podvnet.model.kernel import MAIN_TABLE, InterfaceAddress, NetworkNamespace, Route, VethPair
+from podvnet.model.public_address import PublicAddress
 from podvnet.plan.parts import PartCompiler, compile_fabric, difference_of_parts
 from podvnet.plan.router_program import BREAKOUT_METRIC
 from podvnet.plan.tunnel_ends import tunnel_ends
+from podvnet.testing.draft import network_id
+from podvnet.testing.gateway_draft import GatewayDraft
 from podvnet.testing.gateway_file import gateway_resources
 
 
@@ -83,6 +87,41 @@ def test_of_tunnels_with_one_prefix_the_first_is_taken_while_it_is_up(intent: In
     objects = compile_fabric(both)["podvnet-gateway-vpn"]
     found = [each for each in objects if isinstance(each, Route) and str(each.destination) == "192.168.9.0/24"]
     assert len({each.metric for each in found}) == len({each.index for each in found}) == 2
+
+
+def test_of_tunnels_with_one_prefix_the_heaviest_connection_s_is_the_first(intent: Intent) -> None:
+    (connection,) = (each for each in intent.connections.values() if each.site)
+    heavy = replace(connection, id=replace(connection.id, path=(("connections", "to-second"),)), routing_weight=10)
+    both = replace(intent, connections={**intent.connections, heavy.id.key: heavy})
+    ranks = {each.connection.name: each.rank for each in tunnel_ends(both) if each.connection}
+    assert ranks == {"to-second": 0, "to-office": 1}
+
+
+def test_both_tunnels_to_an_active_active_gateway_lead_to_the_instance_that_speaks() -> None:
+    made = GatewayDraft()
+    for name, number in (("one", 1), ("two", 2)):
+        made.network(name, f"10.{number}.0.0/16", GatewaySubnet=f"10.{number}.255.0/27")
+        made.gateway(name, name, f"10.{number}.255.4")
+        key = network_id("virtualNetworkGateways", name).key
+        publics = [network_id("publicIPAddresses", f"{name}{place}") for place in range(2)]
+        instances = (
+            GatewayInstance("a", ip_address(f"10.{number}.255.4"), publics[0]),
+            GatewayInstance("b", ip_address(f"10.{number}.255.5"), publics[1]),
+        )
+        made.intent.gateways[key] = replace(made.intent.gateways[key], instances=instances)
+        for place, public in enumerate(publics):
+            made.intent.public_addresses[public.key] = PublicAddress(public, ip_network(f"192.0.2.{number}{place}"))
+    made.connect_networks("there", "one", "two")
+    made.connect_networks("back", "two", "one")
+    connections = {key: replace(each, bgp=True) for key, each in made.intent.connections.items()}
+    ends = tunnel_ends(replace(made.intent, connections=connections))
+    found = {(each.router, str(each.local), str(each.remote), str(each.speaker)) for each in ends}
+    assert found == {
+        ("podvnet-gateway-one", "192.0.2.10", "192.0.2.20", "10.2.255.4"),
+        ("podvnet-gateway-one", "192.0.2.11", "192.0.2.21", "10.2.255.4"),
+        ("podvnet-gateway-two", "192.0.2.20", "192.0.2.10", "10.1.255.4"),
+        ("podvnet-gateway-two", "192.0.2.21", "192.0.2.11", "10.1.255.4"),
+    }
 
 
 def test_another_shared_key_costs_nothing_in_the_kernel(intent: Intent) -> None:

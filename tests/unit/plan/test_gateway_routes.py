@@ -274,6 +274,15 @@ def test_a_connection_between_networks_leads_to_the_others_prefixes() -> None:
     assert chosen(made, "sp", "10.9.1.1") == "VirtualNetworkGateway vpn"
 
 
+def test_a_connection_between_networks_leads_to_no_ipv6() -> None:
+    made = draft(gateways=("vpn",))
+    made.network("far", "10.9.0.0/16", "fd00:9::/48", GatewaySubnet="10.9.255.0/27")
+    made.gateway("theirs", "far", "10.9.255.30")
+    made.connect_networks("to-far", "vpn", "theirs")
+    vpn = made.intent.gateways[network_id("virtualNetworkGateways", "vpn").key]
+    assert {str(each.prefix) for each in gateway_routes(made.intent, vpn)} == {"10.9.0.0/16"}
+
+
 # -- the tag VirtualNetwork
 
 

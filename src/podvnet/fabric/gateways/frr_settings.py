@@ -15,6 +15,7 @@ REFUSED, WITHHELD, HEARD = "refused", "withheld", "heard"
 _KEEPALIVE, _HOLD, _CONNECT = 60, 180, 3
 _HOPS = 16
 _PATHS = 4
+_LENGTH = 32
 
 
 ZEBRA = "no zebra nexthop kernel enable\n"
@@ -72,17 +73,32 @@ def changes(before: Speaker, after: Speaker) -> tuple[str, ...] | None:
     return tuple(each.strip() for each in found)
 
 
+def filters(speaker: Speaker) -> list[str]:
+    """What decides about all routes alike: what was told or heard before another one holds is asked again."""
+    out = [f"deny {each}" for each in speaker.withheld]
+    if speaker.own:
+        out += [f"permit {each}" for each in speaker.networks if each not in speaker.withheld]
+        out += dict.fromkeys(line for each in speaker.own for line in _overlapping(each))
+    return [*_list(REFUSED, [f"deny {each}" for each in speaker.refused]), *_list(WITHHELD, out)]
+
+
 def _lists(speaker: Speaker) -> list[str]:
-    found = [*_list(REFUSED, speaker.refused), *_list(WITHHELD, speaker.withheld)]
+    found = filters(speaker)
     for neighbor in speaker.neighbors:
         found += _heard(neighbor)
     return found
 
 
-def _list(name: str, denied: tuple[Prefix, ...]) -> Iterator[str]:
-    for place, prefix in enumerate(denied, 1):
-        yield f"ip prefix-list {name} seq {place} deny {prefix}"
-    yield f"ip prefix-list {name} seq {len(denied) + 1} permit 0.0.0.0/0 le 32"
+def _list(name: str, lines: list[str]) -> Iterator[str]:
+    for place, line in enumerate((*lines, "permit 0.0.0.0/0 le 32"), 1):
+        yield f"ip prefix-list {name} seq {place} {line}"
+
+
+def _overlapping(prefix: Prefix) -> Iterator[str]:
+    """Lines that deny what is within a prefix, itself included, and what holds it; nothing of the default route."""
+    yield f"deny {prefix} le 32" if prefix.prefixlen < _LENGTH else f"deny {prefix}"
+    for length in range(1, prefix.prefixlen):
+        yield f"deny {prefix.supernet(new_prefix=length)}"
 
 
 def _heard(neighbor: Neighbor) -> Iterator[str]:

@@ -227,7 +227,7 @@ class SpeakerKeeper(Keeper):
             gone = tuple(f"no {each}" for each in old if each not in new)
             with Vty(self._socket("staticd")) as statics:
                 statics.configure((*gone, *(each for each in new if each not in old)))
-        if (before.refused, before.withheld) != (after.refused, after.withheld):
+        if frr_settings.filters(before) != frr_settings.filters(after):
             vty.run("clear bgp ipv4 unicast * soft")
 
     def _look(self, vty: Vty) -> None:
