@@ -92,8 +92,11 @@ class NodeReporter:
             try:
                 api.post(event.path, event.document(self._node, datetime.now(UTC)))
             except ApiError as error:
-                if error.status != 409:
+                # What is told is for people; what the Node says is what pods are scheduled by.
+                if error.retryable:
                     raise
+                if error.status != 409:
+                    _log.warning("not_told", node=self._node, reason=error.message, remedy=error.remedy)
         if patch is not None:
             node = api.patch(f"{self._path}/status", patch, STRATEGIC)
         self._heard(was_low(node), pods_of(node))

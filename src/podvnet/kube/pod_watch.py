@@ -51,6 +51,7 @@ class PodWatch:
         self._changed = changed
         self._chance = chance
         self._pods: Mapping[tuple[str, str], PodRecord] = {}
+        self._failures = 0
         self._stopped = threading.Event()
         self._api: Api | None = None
         self._thread = threading.Thread(target=self._run, name="pod-watch", daemon=True)
@@ -77,18 +78,16 @@ class PodWatch:
         return [*self._pods.values()]
 
     def _run(self) -> None:
-        failures = 0
         while not self._stopped.is_set():
             try:
                 api = self._api = self._connect()
                 version = self._list(api)
-                failures = 0
                 self._follow(api, version)
             except SourceError as error:
                 if self._stopped.is_set():
                     return
-                failures += 1
-                wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures - 1, 10)) * (0.5 + self._chance() / 2)
+                self._failures += 1
+                wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(self._failures - 1, 10)) * (0.5 + self._chance() / 2)
                 wait = max(wait, error.retry_after or 0.0)
                 if self.obstacle is None or self.obstacle.message != error.message:
                     _log.warning("pods_not_followed", reason=error.message, remedy=error.remedy)
@@ -120,10 +119,12 @@ class PodWatch:
             for event in api.watch(PODS, fieldSelector=selector, resourceVersion=version):
                 document = event["object"]
                 version = str(document["metadata"]["resourceVersion"])
+                self._failures = 0
                 if event["type"] != "BOOKMARK":
                     self._take_in(event["type"], _read(document))
                 if self._stopped.is_set():
                     return
+            self._failures = 0
             self._stopped.wait(_BETWEEN)
 
     def _take_in(self, kind: str, record: PodRecord) -> None:

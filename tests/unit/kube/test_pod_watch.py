@@ -33,9 +33,11 @@ class ScriptedApi:
         self.watches: list[list[Document | SourceError]] = []
         self.versions: list[str] = []
         self.ended = threading.Event()
+        self.asker: threading.Thread | None = None
 
     def get(self, path: str, **query: Any) -> Document:
         assert query["fieldSelector"] == "spec.nodeName=node1"
+        self.asker = threading.current_thread()
         found = self.lists.pop(0)
         if isinstance(found, SourceError):
             raise found
@@ -125,6 +127,26 @@ def test_what_is_known_stays_known_while_the_api_is_away(api: ScriptedApi, watch
     assert watch.find("shop", "a", "1") is not None
     assert eventually(lambda: names(watch) == ["a 1", "b 1"])
     assert watch.obstacle is None
+
+
+def test_a_watch_that_is_refused_is_asked_for_ever_later_though_lists_are_answered(
+    api: ScriptedApi, watch: PodWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    original = threading.Event.wait
+
+    def wait(self: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread() is api.asker and self is not api.ended:
+            waits.append(timeout or 0.0)
+            return original(self, 0)
+        return original(self, timeout)
+
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    api.lists = [[pod("a")] for _ in range(6)]
+    api.watches = [[ApiError("forbidden", "", 403)] for _ in range(5)]
+    watch.start()
+    assert eventually(lambda: len(api.versions) == 6)
+    assert waits == [0.005, 0.01, 0.02, 0.04, 0.08]
 
 
 def test_what_changes_of_a_pod_without_concerning_us_is_no_change(
