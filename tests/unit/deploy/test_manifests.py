@@ -16,7 +16,9 @@ import yaml
 from podvnet.cli.agent import agent
 from podvnet.cli.controller import controller
 from podvnet.cli.install import install, uninstall
+from podvnet.kube import service_rbac
 from podvnet.kube.node_rbac import RULES
+from podvnet.kube.service_controller import LEASE
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "helm" / "podvnet"
@@ -75,6 +77,16 @@ def test_an_agent_may_do_what_its_code_asks_for_and_nothing_else() -> None:
     binding = named("ClusterRoleBinding", "podvnet-agent")
     template = named("DaemonSet", "podvnet-agent")["spec"]["template"]["spec"]
     assert binding["subjects"][0]["name"] == template["serviceAccountName"]
+
+
+def test_a_controller_may_do_what_its_code_asks_for_and_nothing_else() -> None:
+    assert named("ClusterRole", "podvnet-controller")["rules"] == [dict(each) for each in service_rbac.RULES]
+    assert named("Role", "podvnet-controller")["rules"] == [dict(each) for each in service_rbac.LEASE_RULES]
+    (names,) = (each["resourceNames"] for each in service_rbac.LEASE_RULES if "resourceNames" in each)
+    assert names == [LEASE]
+    template = named("Deployment", "podvnet-controller")["spec"]["template"]["spec"]
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        assert named(kind, "podvnet-controller")["subjects"][0]["name"] == template["serviceAccountName"]
 
 
 def test_an_agent_is_on_every_node_and_is_the_last_to_go() -> None:
