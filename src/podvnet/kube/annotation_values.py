@@ -10,6 +10,9 @@ from podvnet.kube.annotations import Standing, find, is_ours, port_of
 from podvnet.kube.notice import Notice
 from podvnet.model.address import Address, Prefix
 
+_DIGITS = 10
+"""At most, of a number: Python reads no more than some thousand, and a Service may hold more."""
+
 
 class Values:
     """The annotations of one object.
@@ -81,7 +84,7 @@ class Values:
         text = self.text(name)
         if not text:
             return default
-        if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS) or not least <= int(text) <= most:
             self.refuse(name, f"is a whole number from {least}" + (f" to {most}" if most < 2**31 - 1 else " on"))
             return default
         return int(text)

@@ -44,6 +44,7 @@ MODE = f"{AZURE}load-balancer-mode"
 DNS_LABEL = f"{AZURE}dns-label-name"
 SHARED_RULE = f"{AZURE}shared-securityrule"
 RESOURCE_GROUP = f"{AZURE}load-balancer-resource-group"
+SOURCE_RANGES = f"{PREFIX}load-balancer-source-ranges"
 ALLOWED_TAGS = f"{AZURE}allowed-service-tags"
 ALLOWED_RANGES = f"{AZURE}allowed-ip-ranges"
 DENY_ALL = f"{AZURE}deny-all-except-load-balancer-source-ranges"
@@ -70,9 +71,10 @@ PORT_PROBE_PATH = "health-probe_request-path"
 _NO_PRIVATE_LINK = "a load balancer whose pools are made of addresses cannot stand behind a private link service"
 
 _SERVICE = (
-    INTERNAL, INTERNAL_SUBNET, DNS_LABEL, SHARED_RULE, RESOURCE_GROUP, ALLOWED_TAGS, ALLOWED_RANGES, DENY_ALL,
-    IDLE_TIMEOUT, NO_TCP_RESET, HA_PORTS, NO_FLOATING, NO_SECURITY_RULE, PIP_TAGS, PIP_IP_TAGS, PROBE_PROTOCOL,
-    PROBE_INTERVAL, PROBE_COUNT, PROBE_PATH, *ADDRESS.values(), *PIP_NAME.values(), *PIP_PREFIX.values(),
+    INTERNAL, INTERNAL_SUBNET, DNS_LABEL, SHARED_RULE, RESOURCE_GROUP, SOURCE_RANGES, ALLOWED_TAGS, ALLOWED_RANGES,
+    DENY_ALL, IDLE_TIMEOUT, NO_TCP_RESET, HA_PORTS, NO_FLOATING, NO_SECURITY_RULE, PIP_TAGS, PIP_IP_TAGS,
+    PROBE_PROTOCOL, PROBE_INTERVAL, PROBE_COUNT, PROBE_PATH, *ADDRESS.values(), *PIP_NAME.values(),
+    *PIP_PREFIX.values(),
 )  # fmt: skip
 _PRIVATE_LINK = (
     "create", "resource-group", "name", "ip-configuration-subnet", "ip-configuration-ip-address-count",
@@ -131,4 +133,4 @@ def find(name: str) -> Annotation | None:
 
 def is_ours(name: str) -> bool:
     """Tell whether a name belongs to cloud-provider-azure's annotations, known or not."""
-    return name.startswith((AZURE, f"{PREFIX}port_"))
+    return name.startswith((AZURE, f"{PREFIX}port_")) or name == SOURCE_RANGES

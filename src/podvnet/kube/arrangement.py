@@ -16,7 +16,7 @@ from podvnet.kube.notice import Notice
 from podvnet.kube.service import Port, Service
 from podvnet.kube.service_wish import FrontWish, PortWish, ProbeWish, Wish
 from podvnet.model.address import Address
-from podvnet.model.resource_id import parse
+from podvnet.model.resource_id import ResourceId, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ class _Arranging:
         """Whether internal: what is taken, by which uid, in words; the uid is empty for others than Services."""
         self._wanted: dict[str, tuple[tuple[Front, ...], set[Claim]]] = {}
         self._shared: dict[tuple[bool, str], Front] = {}
+        self._labels: dict[ResourceId, list[Wish]] = {}
+        """By public address, those who ask for a label, the older one first."""
         self._there = {
             internal: {each["name"]: each for each in estate.parts("loadBalancingRules", internal=internal)}
             for internal in (False, True)
@@ -108,6 +110,9 @@ class _Arranging:
         fronts = tuple(self._front(wish, each) for each in wish.fronts)
         claims = {(front.name.lower(), protocol, number) for front in fronts for protocol, number in _ports(wish)}
         self._wanted[uid] = fronts, claims
+        for front in fronts:
+            if front.public and wish.label is not None:
+                self._labels.setdefault(front.public, []).append(wish)
         for name, rule in self._there[wish.internal].items():
             if self._home.names.owner(name) == uid and _claim(rule) in claims:
                 self._taken[wish.internal].append((_claim(rule), uid, wish.service.spoken))
@@ -132,11 +137,23 @@ class _Arranging:
                 front, protocol, number = claim
                 spoken = f"{number}/{protocol}" if number else "every port"
                 raise UnmetError("AddressInUse", f"{spoken} of {addresses[front]} is taken by {holder}")
+        self._check_label(wish, fronts)
         self._taken[wish.internal] += [(claim, wish.service.uid, wish.service.spoken) for claim in claims]
         pools = {
             rule.pool: found[rule.front.version, rule.port or wish.ports[0].port].addresses for rule in rules
         }  # fmt: skip
         return Served(wish, fronts, tuple(rules), pools)
+
+    def _check_label(self, wish: Wish, fronts: Iterable[Front]) -> None:
+        """Of several labels for one public address the one that it has stays, else the older Service gets its own."""
+        for front in fronts:
+            asking = self._labels.get(front.public, []) if front.public and wish.label is not None else []
+            there = self._estate.publics.get(front.public.key, {}) if front.public else {}
+            has = (there.get("properties", {}).get("dnsSettings") or {}).get("domainNameLabel", "")
+            first = next((each for each in asking if each.label == has), asking[0] if asking else wish)
+            if first.label != wish.label:
+                text = f"{front.address or front.name} has the DNS label {first.label!r} for {first.service.spoken}"
+                raise UnmetError("LabelInUse", text)
 
     def say(self, service: Service, reason: str, message: str) -> None:
         """Note down something to say."""

@@ -61,11 +61,13 @@ def plan_balancer(
     moved: dict[str, set[str]] = {}
     for kind, parts in lists.items():
         merged[kind], moved[kind] = _merge(parts, wanted[kind], lambda part, kind=kind: kept.keeps(kind, part))
-    if not any(moved.values()):
+    # What failed is there as it was written, and is not carried out.
+    stuck = {each.service.uid for each in served if each.wish.internal is internal} if _failed(present) else set[str]()
+    if not any(moved.values()) and not stuck:
         return None
     movers = {home.names.owner(name) for names in moved.values() for name in names}
     users = [each.service.uid for each in served for front in each.fronts if front.name in moved[FRONTENDS]]
-    everybody = frozenset(filter(None, (*movers, *users)))
+    everybody = frozenset(filter(None, (*movers, *users, *stuck)))
     document = dict(there or {})
     tags = dict(document.get("tags") or {})
     if there is None:
@@ -76,7 +78,7 @@ def plan_balancer(
     document |= {"location": home.location, "tags": tags, "properties": {**present, **merged}}
     document.setdefault("sku", {"name": "Standard"})
     grown = moved[POOLS] <= {each["name"] for each in lists[POOLS]} & {each["name"] for each in merged[POOLS]}
-    alone = grown and not any(moved[kind] for kind in (FRONTENDS, PROBES, RULES))
+    alone = grown and not stuck and not any(moved[kind] for kind in (FRONTENDS, PROBES, RULES))
     return BalancerChange(document, tuple(sorted(moved[POOLS])) if alone else (), everybody)
 
 
@@ -85,6 +87,10 @@ def pool_document(change: BalancerChange, name: str) -> Document:
     pools = change.document["properties"][POOLS] if change.document else []
     found: Document = next(each for each in pools if each["name"] == name)
     return found
+
+
+def _failed(properties: Document) -> bool:
+    return bool(properties.get("provisioningState") == "Failed")
 
 
 class _Kept:

@@ -112,7 +112,7 @@ class ClusterApi:
             if response.status < _GOOD:
                 return response
             text = (await response.read()).decode("utf-8", "replace")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, config.ConfigException) as error:
             raise ApiError(f"{method} {path}: {type(error).__name__}: {error}", 0) from error
         raise ApiError(f"{method} {path}: {response.status} {_message(text)}", response.status)
 

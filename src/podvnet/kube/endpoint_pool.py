@@ -74,7 +74,7 @@ def read_slice(document: Document) -> Slice | None:
         for each in document.get("ports") or ()
         if each.get("port")
     )
-    return Slice((metadata["namespace"], name), version, tuple(_endpoints(document)), ports)
+    return Slice((metadata["namespace"], name), version, tuple(_endpoints(document, version)), ports)
 
 
 def members(slices: Iterable[Slice], port: Port, version: int) -> Members:
@@ -111,16 +111,27 @@ def members(slices: Iterable[Slice], port: Port, version: int) -> Members:
     return Members(target, frozenset(addresses), tuple(misfits))
 
 
-def _endpoints(document: Document) -> Iterable[Endpoint]:
+def _endpoints(document: Document, version: int) -> Iterable[Endpoint]:
     for each in document.get("endpoints") or ():
         conditions = each.get("conditions") or {}
         ready = conditions.get("ready") is not False
         serving = conditions.get("serving", ready) is not False
         target = each.get("targetRef") or {}
-        for text in each.get("addresses") or ():
+        for address in _addresses(each.get("addresses") or (), version):
             yield Endpoint(
-                ip_address(text),
+                address,
                 ready=ready,
                 lingering=bool(conditions.get("terminating")) and serving,
                 pod=target.get("name", "") if target.get("kind") == "Pod" else "",
             )
+
+
+def _addresses(texts: Iterable[str], version: int) -> Iterable[Address]:
+    """Addresses of an IP version. What is none is passed over: the API server knows more spellings (``010.0.0.1``)."""
+    for text in texts:
+        try:
+            found = ip_address(text)
+        except ValueError:
+            continue
+        if found.version == version and "%" not in text:
+            yield found

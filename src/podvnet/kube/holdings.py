@@ -14,7 +14,7 @@ from podvnet.kube.edge import Edge
 from podvnet.kube.home import PUBLIC_ADDRESSES, Document, Estate, Home
 from podvnet.model.resource_id import ResourceId, Scope
 
-_FORBIDDEN = 403
+_FORBIDDEN, _CHANGED = 403, 412
 
 
 class Holdings:
@@ -27,6 +27,7 @@ class Holdings:
         """By id key; None for what is not there, or cannot be read."""
         self._groups: dict[str, list[Resource]] = {}
         """By resource group in lower case, its public addresses."""
+        self._unreadable: set[str] = set()
 
     async def estate(self, groups: Iterable[str]) -> Estate:
         """What there is; whatever is not known is read first.
@@ -53,12 +54,9 @@ class Holdings:
             found = await self._read(group)
             if found:
                 security[group.key] = found.document
-        publics = [
-            each
-            for group in dict.fromkeys(each.lower() for each in (self._home.scope.resource_group, *groups))
-            for each in await self._publics(group)
-        ]
-        return Estate(network.document, balancers, security, {each["id"].lower(): each for each in publics})
+        asked = dict.fromkeys(each.lower() for each in (self._home.scope.resource_group, *groups))
+        publics = {each["id"].lower(): each for group in asked for each in await self._publics(group)}
+        return Estate(network.document, balancers, security, publics, frozenset(self._unreadable.intersection(asked)))
 
     async def put(self, resource: ResourceId, document: Document) -> None:
         """Write a resource as it is known.
@@ -68,6 +66,8 @@ class Holdings:
         """
         etag = self._etag(resource)
         try:
+            if not etag and resource.top == resource and await self._edge.get(resource) is not None:
+                raise _changed(resource, "is there by now")
             written = await self._edge.put(resource, document, etag)
         except BaseException:
             self.forget(resource)
@@ -75,8 +75,18 @@ class Holdings:
         self._note(resource, written)
 
     async def delete(self, resource: ResourceId) -> None:
-        """Delete a resource; it is forgotten."""
+        """Delete a resource; it is forgotten.
+
+        No etag is asked for when something is deleted, so it is read once more: others may have put something into it.
+
+        Raises:
+            SourceError: it is not deleted, or may not be.
+        """
+        known = self._known.get(resource.key)
         try:
+            there = await self._edge.get(resource) if known else None
+            if known and there and there.etag != known.etag:
+                raise _changed(resource, "is another one by now")
             await self._edge.delete(resource)
         finally:
             self.forget(resource)
@@ -85,11 +95,13 @@ class Holdings:
         """Read a resource again before anything is decided."""
         self._known.pop(resource.top.key, None)
         self._groups.pop(resource.resource_group.lower(), None)
+        self._unreadable.discard(resource.resource_group.lower())
 
     def forget_all(self) -> None:
         """Read everything again."""
         self._known.clear()
         self._groups.clear()
+        self._unreadable.clear()
 
     def _etag(self, resource: ResourceId) -> str:
         found = self._known.get(resource.top.key)
@@ -132,5 +144,17 @@ class Holdings:
     async def _publics(self, group: str) -> list[Document]:
         if group not in self._groups:
             scope = Scope(self._home.scope.subscription, group)
-            self._groups[group] = await self._edge.read_all(scope, PUBLIC_ADDRESSES)
+            try:
+                self._groups[group] = await self._edge.read_all(scope, PUBLIC_ADDRESSES)
+            except RefusedError as error:
+                # Anybody can name any group in an annotation: that is no trouble of the others'.
+                if error.retryable or group == self._home.scope.resource_group.lower():
+                    raise
+                self._groups[group] = []
+                self._unreadable.add(group)
         return [each.document for each in self._groups[group]]
+
+
+def _changed(resource: ResourceId, how: str) -> RefusedError:
+    """What the resource manager would answer if it were told what we know."""
+    return RefusedError(f"{resource} {how}", "it is read again", _CHANGED, "PreconditionFailed", None)

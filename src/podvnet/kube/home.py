@@ -64,12 +64,14 @@ class Estate:
         balancers: whether internal: the load balancer; one that is not there is left out.
         groups: by id key, the security groups of the network's subnets.
         publics: by id key, the public addresses of the resource groups in question.
+        unreadable: resource groups in question, in lower case, whose public addresses may not be read.
     """
 
     network: Document
     balancers: Mapping[bool, Document] = field(default_factory=dict)
     groups: Mapping[str, Document] = field(default_factory=dict)
     publics: Mapping[str, Document] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
 
     @cached_property
     def subnets(self) -> tuple[Subnet, ...]:

@@ -6,6 +6,7 @@ Source: Kubernetes documentation, "Kubernetes API Concepts" (efficient detection
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -14,6 +15,8 @@ from podvnet.kube.cluster_api import Api, ApiError, Document
 
 _PAGE = "500"
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
+_LASTING = 1.0
+"""Seconds that a watch lasts which is one: who ends them at once is not to be asked in a circle."""
 _GONE = 410
 
 _log = structlog.get_logger()
@@ -36,6 +39,8 @@ class ObjectWatch:
         self._api = api
         self._path = path
         self._changed = changed
+        self._wait = 0.0
+        """Before the next list, or watch; none after a watch that has told something."""
         self.objects: dict[str, Document] = {}
         self.listed = asyncio.Event()
 
@@ -54,18 +59,24 @@ class ObjectWatch:
 
     async def follow(self) -> None:
         """Follow until cancelled; a server that is away is waited for."""
-        wait = _FIRST_WAIT
         while True:
             try:
                 version = await self._list()
-                wait = _FIRST_WAIT
                 while True:
+                    begun = time.monotonic()
                     version = await self._watch(version)
+                    if time.monotonic() - begun < _LASTING:
+                        await self._pause()
             except ApiError as error:
                 if error.status != _GONE:
-                    _log.warning("the watch is interrupted", path=self._path, error=str(error), wait=wait)
-                    await asyncio.sleep(wait)
-                    wait = min(2 * wait, _LONGEST_WAIT)
+                    _log.warning("the watch is interrupted", path=self._path, error=str(error))
+                    self._wait = max(self._wait, _FIRST_WAIT)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait, the next time longer, until a watch tells something again: a list that is answered proves nothing."""
+        await asyncio.sleep(self._wait)
+        self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
 
     async def _list(self) -> str:
         found: dict[str, Document] = {}
@@ -92,6 +103,7 @@ class ObjectWatch:
             if event["type"] == "ERROR":
                 raise ApiError(f"watch {self._path}: {document.get('message')}", int(document.get("code", 0)))
             version = document["metadata"]["resourceVersion"]
+            self._wait = 0.0
             if event["type"] == "BOOKMARK":
                 continue
             if event["type"] == "DELETED":

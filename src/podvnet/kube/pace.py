@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+_DOUBLINGS = 10
+"""Of the first wait, at most: after some days of failures 2 to their number is no float any more."""
 _PLENTY = 200
 """Writes left from which on nobody needs to save any."""
 
@@ -34,7 +36,8 @@ class Pace:
 
     def failed(self, now: float, retry_after: float | None) -> float:
         """A request failed, and may not the next time; return for how many seconds nothing is asked."""
-        wait = retry_after if retry_after is not None else min(_FIRST_WAIT * 2**self.failures, _LONGEST_WAIT)
+        # "Retry-After: 0" says no more than that it may be tried again.
+        wait = retry_after or min(_FIRST_WAIT * 2 ** min(self.failures, _DOUBLINGS), _LONGEST_WAIT)
         self.failures += 1
         self.free = max(self.free, now + wait)
         return wait

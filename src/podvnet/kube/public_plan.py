@@ -67,7 +67,8 @@ def _change(wish: Wish, front: Front, there: Document | None, home: Home) -> Doc
     if there is not None:
         inner = dict(there["properties"])
         names = _names(wish, inner)
-        if fits(there.get("tags") or {}, tags) and names == inner.get("dnsSettings"):
+        failed = inner.get("provisioningState") == "Failed"
+        if fits(there.get("tags") or {}, tags) and names == inner.get("dnsSettings") and not failed:
             return None
         inner["dnsSettings"] = names
         return {**there, "tags": {**(there.get("tags") or {}), **tags}, "properties": without_none(inner)}

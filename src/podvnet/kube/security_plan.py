@@ -78,9 +78,9 @@ def wished_rules(
 
 
 def unguarded(served: Served, estate: Estate) -> list[Subnet]:
-    """The subnets of a public Service's pods that let nobody in from the internet: no group that we see."""
+    """The subnets of a Service's pods that have no group that we see, though who may come in hangs on one."""
     addresses = [address for members in served.pools.values() for address in members]
-    if served.wish.internal or not served.wish.security:
+    if not served.wish.security or (served.wish.internal and not served.wish.sources.restricted):
         return []
     closed = [each for each in estate.subnets if each.group is None or each.group.key not in estate.groups]
     return [each for each in closed if any(map(each.holds, addresses))]
@@ -91,7 +91,8 @@ def plan_group(
 ) -> GroupChange | None:
     """See how a security group is to change; None: not at all."""
     rules = list(there["properties"].get("securityRules") or [])
-    left = {each.name: each for each in wanted}
+    wished = list(wanted)
+    left = {each.name: each for each in wished}
     taken = {each["properties"]["priority"] for each in rules if each["properties"]["direction"] == "Inbound"}
     merged, movers = [], set[str]()
     for rule in rules:
@@ -110,13 +111,17 @@ def plan_group(
             movers |= wish.movers
             rule = without_none(asked)  # noqa: PLW2901 - it takes its place
         merged.append(rule)
-    if not movers and not left:
+    # What failed is there as it was written, and is not carried out.
+    stuck = set[str]()
+    if there["properties"].get("provisioningState") == "Failed":
+        stuck = stuck.union(*(each.movers for each in wished))
+    if not movers and not left and not stuck:
         return None
     for wish in left.values():
         merged.append(without_none(_document(wish, _free(taken, allow=wish.allow), estate)))
         movers |= wish.movers
     document = {**there, "properties": {**there["properties"], "securityRules": merged}}
-    return GroupChange(document, frozenset(movers - {""}))
+    return GroupChange(document, frozenset((movers | stuck) - {""}))
 
 
 def grows(there: Document, wanted: Iterable[SecurityWish], estate: Estate) -> bool:
@@ -124,7 +129,7 @@ def grows(there: Document, wanted: Iterable[SecurityWish], estate: Estate) -> bo
     rules = {each["name"]: each for each in there["properties"].get("securityRules") or ()}
     for wish in wanted:
         rule = rules.get(wish.name)
-        if rule is None:
+        if rule is None or there["properties"].get("provisioningState") == "Failed":
             return True
         roomy = replace(wish, targets=wish.targets | _targets(rule))
         if not fits(rule, _document(roomy, rule["properties"]["priority"], estate)):
@@ -200,7 +205,15 @@ def _targets(rule: Document) -> frozenset[Address]:
     """The single addresses that a rule is about."""
     inner = rule["properties"]
     every = inner.get("destinationAddressPrefixes") or [inner.get("destinationAddressPrefix", _ANY)]
-    return frozenset(ip_address(each) for each in every if each != _ANY and "/" not in each)
+    return frozenset(filter(None, map(_address, every)))
+
+
+def _address(text: str) -> Address | None:
+    """A single address; None for a range, and for a tag that somebody else has put there."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def _merged(ranges: Iterable[Prefix]) -> list[Prefix]:

@@ -5,7 +5,8 @@ Source: Kubernetes API reference, "Service v1 core", "EndpointSlice v1 discovery
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ CLAIM = "podvnet.io/load-balancer"
 """The annotation that says whose the finalizer is: the cluster's name, as the controller was told it."""
 GROUPS = "podvnet.io/load-balancer-resource-groups"
 """The annotation that keeps in which other resource groups public addresses may have been made for a Service."""
+MOST_GROUPS = 8
+"""That are kept of one Service: each is asked about, and anybody can write annotations."""
+_GROUP = re.compile(r"[-\w.()]{0,89}[-\w()]")
+"""The name of a resource group. Source: Azure document "Naming rules and restrictions for Azure resources"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Service:
     @property
     def asked_groups(self) -> tuple[str, ...]:
         """The resource groups that its annotations name for public addresses."""
-        return tuple(filter(None, (self.annotations.get(RESOURCE_GROUP, "").strip(),)))
+        return group_names((self.annotations.get(RESOURCE_GROUP, "").strip(),))
 
     @property
     def spoken(self) -> str:
@@ -107,8 +112,13 @@ def read_service(document: Document) -> Service:
         ending=bool(metadata.get("deletionTimestamp")),
         finalizers=tuple(metadata.get("finalizers") or ()),
         claim=annotations.get(CLAIM, ""),
-        kept_groups=tuple(filter(None, annotations.get(GROUPS, "").split(","))),
+        kept_groups=group_names(annotations.get(GROUPS, "").split(","))[:MOST_GROUPS],
     )
+
+
+def group_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """Those that resource groups can have: anything else would become another question in the address that is asked."""
+    return tuple(filter(_GROUP.fullmatch, texts))
 
 
 def short_uid(uid: str) -> str:

@@ -6,6 +6,7 @@ Source: Kubernetes documentation, "Service" (load balancer status), "Finalizers"
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,9 @@ from podvnet.kube.service import CLAIM, CLEANUP, GROUPS, Service
 from podvnet.model.address import Address
 
 COMPONENT = "podvnet-controller"
-_FORBIDDEN, _CONFLICT, _NOT_FOUND = 403, 409, 404
+_CONFLICT, _NOT_FOUND, _TROUBLE = 409, 404, 500
+_AT_ONCE, _EVERY = 25.0, 60.0
+"""Events of one Service: so many, and one more each so many seconds. Source: client-go's event correlator."""
 _LONGEST_MESSAGE = 1000
 _REMEMBERED = 10_000
 
@@ -46,6 +49,7 @@ class ServiceDesk:
         find: a Service's document as it is known, by uid without dashes.
         learn: takes in a Service as it was answered.
         forget: takes in that a Service is gone, by uid as the API has it.
+        clock: seconds.
     """
 
     def __init__(
@@ -55,13 +59,18 @@ class ServiceDesk:
         find: Callable[[str], Document | None],
         learn: Callable[[Document], object],
         forget: Callable[[str], object],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._cluster = cluster
         self._find = find
         self._learn = learn
         self._forget = forget
+        self._clock = clock
         self._said: dict[tuple[str, Notice], None] = {}
+        self._left: dict[str, tuple[float, float]] = {}
+        """By uid, how many Events more there may be, and when that was so."""
 
     async def claim(self, service: Service, groups: tuple[str, ...]) -> Document | None:
         """Give a Service the finalizer; see :meth:`report` for what is answered and raised."""
@@ -94,12 +103,23 @@ class ServiceDesk:
         if key in self._said:
             return
         document = self._find(service.uid)
-        if document is None:
+        if document is None or not self._may_say(service.uid):
             return
         await self._event(service, document["metadata"]["uid"], notice)
         self._said[key] = None
         while len(self._said) > _REMEMBERED:
             self._said.pop(next(iter(self._said)))
+
+    def _may_say(self, uid: str) -> bool:
+        """Whether one more Event of a Service is no flood; what is not said now is said later, if it still holds."""
+        now = self._clock()
+        left, since = self._left.pop(uid, (_AT_ONCE, now))
+        left = min(left + (now - since) / _EVERY, _AT_ONCE)
+        spent = left >= 1.0
+        self._left[uid] = left - spent, now
+        while len(self._left) > _REMEMBERED:
+            self._left.pop(next(iter(self._left)))
+        return spent
 
     def unsay(self, service: Service, kept: set[Notice]) -> None:
         """Forget what has been said of a Service but for what still holds: it is news when it comes back."""
@@ -128,17 +148,20 @@ class ServiceDesk:
             "count": 1,
         }  # fmt: skip
         try:
-            await self._api.ask("POST", events, event)
+            try:
+                await self._api.ask("POST", events, event)
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+                there = await self._api.ask("GET", f"{events}/{name}")
+                again = {"count": int(there.get("count") or 1) + 1, "lastTimestamp": now}
+                await self._api.ask("PATCH", f"{events}/{name}", again, content=MERGE_PATCH)
         except ApiError as error:
-            if error.status in {_FORBIDDEN, _NOT_FOUND}:
-                # Nothing is made any more in a namespace that is going, and its Services are still to be let go.
-                _log.warning("an Event is refused", service=service.name, reason=notice.reason, error=str(error))
-                return
-            if error.status != _CONFLICT:
+            if not 0 < error.status < _TROUBLE:
                 raise
-            there = await self._api.ask("GET", f"{events}/{name}")
-            again = {"count": int(there.get("count") or 1) + 1, "lastTimestamp": now}
-            await self._api.ask("PATCH", f"{events}/{name}", again, content=MERGE_PATCH)
+            # Nothing is made any more in a namespace that is going, others have a quota, or a webhook that denies
+            # them; Services are served, and let go, all the same.
+            _log.warning("an Event is refused", service=service.name, reason=notice.reason, error=str(error))
 
     def _finalizers(self, service: Service) -> list[str]:
         """Those of the version that is named when it is written: a patch replaces them all."""

@@ -16,13 +16,14 @@ import structlog
 
 from podvnet.azure.error import SourceError
 from podvnet.azure.resource_manager import RefusedError
-from podvnet.kube.cluster_api import Document
+from podvnet.kube.cluster_api import ApiError, Document
 from podvnet.kube.holdings import Holdings
 from podvnet.kube.home import Home
 from podvnet.kube.notice import Notice
 from podvnet.kube.service import Service, read_service
 from podvnet.kube.service_desk import StaleError
 from podvnet.kube.service_steps import Chart, Claim, Delete, Outlook, Put, Release, Report, Step, look, owners
+from podvnet.kube.written_documents import WrittenDocuments
 from podvnet.model.address import Address
 
 _LOOKS = 200
@@ -31,7 +32,11 @@ _COLLISIONS = 5
 """How often somebody else may write what we are about to, before we wait."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 600.0
 """Seconds for which a Service that was refused is left alone, unless it changes: doubled each time."""
-_CHANGED, _MISSING, _CONFLICT = 412, 404, 409
+_CHANGED, _MISSING = 412, 404
+_LASTING = frozenset({409, 500})
+"""Statuses that pass, or do not: the same resource's are counted."""
+_OF_ALL = frozenset({401, 408, 429})
+"""Refusals of the API server that are not about the one Service."""
 
 _log = structlog.get_logger()
 
@@ -110,6 +115,7 @@ class ServiceRounds:
     """The uids still to be tried one by one; None: all are tried together."""
     _conflicts: dict[str, int] = field(default_factory=dict)
     """By resource, how often in a row it was refused for what goes on there."""
+    _written: WrittenDocuments = field(default_factory=WrittenDocuments)
     _collisions: int = 0
     _writes: int = 0
 
@@ -120,6 +126,7 @@ class ServiceRounds:
             InterruptedRoundError: not all is done; begin again with what is wanted then.
         """
         self._writes, self._collisions = 0, 0
+        self._written.clear()
         for _ in range(_LOOKS):
             outlook = await self._look(chart, tidy=tidy)
             await self._tell(chart, outlook)
@@ -138,7 +145,9 @@ class ServiceRounds:
         raise InterruptedRoundError(msg)
 
     async def _look(self, chart: Chart, *, tidy: bool) -> Outlook:
-        groups = [group for each in chart.services for group in _groups(each)]
+        cluster = self.home.names.cluster
+        concerned = [each for each in chart.services if chart.is_ours(each) or chart.lets_go(each, cluster)]
+        groups = [group for each in concerned for group in _groups(each)]
         try:
             estate = await self.holdings.estate(groups)
         except SourceError as error:
@@ -147,7 +156,14 @@ class ServiceRounds:
         if self._alone is not None:
             everybody = {each.uid for each in chart.services} | {uid for uid in owners(self.home, estate) if uid}
             waiting |= everybody - set(self._alone[:1])
-        return look(chart, self.home, estate, waiting, tidy=tidy)
+        return look(chart, self.home, estate, waiting, tidy=tidy, settled=self._settled)
+
+    def _settled(self, step: Put) -> bool:
+        """Whether this very document was taken in this round: what is kept in another form is not asked for twice."""
+        if not self._written.has(step.id, step.document):
+            return False
+        _log.warning("not kept as it was written", resource=str(step.id))
+        return True
 
     def _waiting(self, chart: Chart) -> set[str]:
         """Services that were refused, and have neither changed nor waited long enough."""
@@ -168,6 +184,11 @@ class ServiceRounds:
             document = await self._mark(step)
         except StaleError as error:
             document = error.document
+        except ApiError as error:
+            if not 400 <= error.status < 500 or error.status in _OF_ALL:
+                raise
+            await self._leave(chart, step.service.uid, error)
+            return None
         others = tuple(each for each in chart.services if each.uid != step.service.uid)
         return replace(chart, services=(*others, read_service(document)) if document else others)
 
@@ -203,14 +224,16 @@ class ServiceRounds:
         except SourceError as error:
             raise InterruptedRoundError(str(error), error.retry_after) from error
         self._conflicts.pop(step.id.key, None)
+        if isinstance(step, Put):
+            self._written.note(step.id, step.document)
         for uid in step.movers:
             self._refused.pop(uid, None)
         _log.info("written" if isinstance(step, Put) else "deleted", resource=str(step.id))
         return True
 
     def _persists(self, step: Put | Delete, error: RefusedError) -> bool:
-        """Whether a conflict is none of those that pass: it has not after several rounds."""
-        if error.status != _CONFLICT:
+        """Whether a trouble is none of those that pass: it has not after several rounds."""
+        if error.status not in _LASTING:
             return False
         self._conflicts[step.id.key] = self._conflicts.get(step.id.key, 0) + 1
         return self._conflicts[step.id.key] > _COLLISIONS
@@ -231,12 +254,16 @@ class ServiceRounds:
             self._alone = sorted(step.movers, key=lambda uid: _age(chart, uid))
             return
         (uid,) = step.movers
+        await self._leave(chart, uid, error)
+
+    async def _leave(self, chart: Chart, uid: str, error: RefusedError | ApiError) -> None:
+        """Leave a Service as it is for a while."""
         before = self._refused.get(uid)
         pause = min(2 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
         service = next((each for each in chart.services if each.uid == uid), None)
         subject = replace(service, ingress=()) if service else None
         self._refused[uid] = _Refused(subject, self.clock() + pause, pause)
-        _log.warning("refused", resource=str(step.id), service=service and service.spoken, error=str(error))
+        _log.warning("refused", service=service.spoken if service else uid, error=str(error), wait=pause)
         if service:
             await self.desk.say(service, Notice("SyncLoadBalancerFailed", str(error)))
 

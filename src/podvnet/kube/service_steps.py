@@ -7,17 +7,18 @@ pod; and all that was made is gone before the Service may go.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from podvnet.kube.arrangement import Arrangement, Served, arrange
 from podvnet.kube.balancer_plan import POOLS, PROBES, RULES, plan_balancer, pool_document
 from podvnet.kube.endpoint_pool import Slice
+from podvnet.kube.group_notices import unguarded_subnets, unreadable_groups, unusable_group
 from podvnet.kube.home import Document, Estate, Home
 from podvnet.kube.notice import Notice
 from podvnet.kube.public_plan import made, plan_publics, unwanted
-from podvnet.kube.security_plan import grows, plan_group, unguarded, wished_rules
+from podvnet.kube.security_plan import grows, plan_group, wished_rules
 from podvnet.kube.service import CLEANUP, Service
 from podvnet.kube.service_wish import Wish, read_wish
 from podvnet.model.address import Address
@@ -105,10 +106,24 @@ class Chart:
         named = service.load_balancer_class or (self.chosen if self.default else "")
         return service.kind == LOAD_BALANCER and named == self.chosen and not service.ending
 
+    def lets_go(self, service: Service, cluster: str) -> bool:
+        """Tell whether a Service that is not, or no more, to be served has the finalizer from us."""
+        if self.is_ours(service) or CLEANUP not in service.finalizers:
+            return False
+        # Without a claim, which anybody can take away, nobody else lets a Service of our own class go.
+        unclaimed = not service.claim and service.ending and service.load_balancer_class == self.chosen
+        return service.claim == cluster or (unclaimed and service.kind == LOAD_BALANCER)
+
 
 def look(
-    chart: Chart, home: Home, estate: Estate, waiting: Collection[str] = (), *, tidy: bool = True
-) -> Outlook:  # fmt: skip
+    chart: Chart,
+    home: Home,
+    estate: Estate,
+    waiting: Collection[str] = (),
+    *,
+    tidy: bool = True,
+    settled: Callable[[Put], bool] = lambda _: False,
+) -> Outlook:
     """See what is to be done next.
 
     Args:
@@ -117,6 +132,7 @@ def look(
         estate: what is there.
         waiting: uids of Services that are left as they are, whatever they want.
         tidy: security groups may be written to let in less.
+        settled: whether a write has been carried out already, and is not to be again though it does not show.
     """
     notices: dict[str, list[Notice]] = {}
     wishes, claims, held = [], [], set(waiting)
@@ -124,7 +140,10 @@ def look(
         if not chart.is_ours(service):
             continue
         wish, said = read_wish(service)
-        notices[service.uid] = list(said)
+        amiss = unusable_group(service, wish.group if wish else "", estate)
+        notices[service.uid] = [*said, *unreadable_groups(service.kept_groups, estate), *amiss]
+        if amiss or (wish and wish.group.lower() in estate.unreadable):
+            wish = None
         claim = _claim(service, wish, home)
         if claim and service.uid not in held:
             claims.append(claim)
@@ -136,35 +155,35 @@ def look(
     for uid, said in arrangement.notices.items():
         notices.setdefault(uid, []).extend(said)
     for each in arrangement.served:
-        notices[each.service.uid] += _unguarded(each, estate)
-    released = [
-        each
-        for each in chart.services
-        if not chart.is_ours(each) and each.claim == home.names.cluster and CLEANUP in each.finalizers
-        and each.uid not in held
-    ]  # fmt: skip
-    steps, untidy = _steps(arrangement, released, home, estate, tidy=tidy)
+        notices[each.service.uid] += unguarded_subnets(each, estate)
+    released = [each for each in chart.services if chart.lets_go(each, home.names.cluster) and each.uid not in held]
+    notices |= {each.uid: unreadable_groups(each.kept_groups, estate) for each in released}
+    steps, untidy = _steps(arrangement, released, home, estate, tidy=tidy, settled=settled)
     told = {uid: tuple(each) for uid, each in notices.items() if each}
     return Outlook((*claims, *steps), told, untidy)
 
 
 def _steps(
-    arrangement: Arrangement, released: list[Service], home: Home, estate: Estate, *, tidy: bool
+    arrangement: Arrangement,
+    released: list[Service],
+    home: Home,
+    estate: Estate,
+    *,
+    tidy: bool,
+    settled: Callable[[Put], bool],
 ) -> tuple[list[Step], bool]:
     served, held = arrangement.served, arrangement.held
     publics = [Put(each.id, each.document, frozenset({each.mover})) for each in plan_publics(served, home, estate)]
-    if publics:
-        return list(publics), False
-    growing = list(_group_puts(arrangement, home, estate, growing=True))
-    if growing:
-        return list(growing), False
-    balancers: list[Step] = list(_balancer_steps(served, held, home, estate))
-    if balancers:
-        return balancers, False
+    growing = _group_puts(arrangement, home, estate, growing=True)
+    balancers = _balancer_steps(served, held, home, estate)
+    for phase in (publics, growing, balancers):
+        found: list[Step] = [each for each in phase if isinstance(each, Delete) or not settled(each)]
+        if found:
+            return found, False
     steps: list[Step] = [
         Delete(each, frozenset({owner})) for each, owner in unwanted(served, held, home, estate)
     ]  # fmt: skip
-    shrinking = list(_group_puts(arrangement, home, estate, growing=False))
+    shrinking = [each for each in _group_puts(arrangement, home, estate, growing=False) if not settled(each)]
     gone = {each.uid for each in released}
     if tidy or any(each.movers & gone for each in shrinking):
         steps += shrinking
@@ -175,7 +194,7 @@ def _steps(
             steps.append(Report(each.service, addresses))
     there = owners(home, estate)
     for service in released:
-        if service.uid not in there:
+        if service.uid not in there and not unreadable_groups(service.kept_groups, estate):
             if service.ingress and not service.ending:
                 steps.append(Report(service, ()))
             else:
@@ -190,19 +209,6 @@ def _claim(service: Service, wish: Wish | None, home: Home) -> Claim | None:
     if marked and set(groups) == set(service.kept_groups):
         return None
     return Claim(service, tuple(dict.fromkeys(groups))) if wish or marked else None
-
-
-def _unguarded(served: Served, estate: Estate) -> Iterator[Notice]:
-    """What is to be said of the security groups of a Service's pods."""
-    for subnet in unguarded(served, estate):
-        text = (
-            f"the subnet {subnet.id.name} of the pods has no network security group, and without one nothing comes in"
-        )
-        text += " from the internet: give it one"
-        if subnet.group:
-            text = f"the network security group {subnet.group} of the pods' subnet cannot be read: let the controller's"
-            text += " identity read and write it"
-        yield Notice("NoSecurityGroup", text)
 
 
 def _group_puts(arrangement: Arrangement, home: Home, estate: Estate, *, growing: bool) -> Iterator[Put]:

@@ -6,13 +6,14 @@ Source: cloud-provider-azure, "Azure LoadBalancer"; Kubernetes documentation, "S
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from podvnet.kube import annotations as known
 from podvnet.kube.annotation_values import Values
 from podvnet.kube.notice import Notice
-from podvnet.kube.service import Port, Service
+from podvnet.kube.service import Port, Service, group_names
 from podvnet.model.address import Address, Prefix
 
 _IDLE = (4, 100)
@@ -118,6 +119,9 @@ def read_wish(service: Service) -> tuple[Wish | None, tuple[Notice, ...]]:
     all_ports = values.flag(known.HA_PORTS)
     if not values.flag(known.NO_FLOATING, default=True):
         values.refuse(known.NO_FLOATING, "no pod has the load balancer's address, so floating IP reaches none")
+    group = values.text(known.RESOURCE_GROUP)
+    if group and not group_names((group,)):
+        values.refuse(known.RESOURCE_GROUP, "is no name of a resource group")
     wish = Wish(
         service=service,
         internal=internal,
@@ -125,7 +129,7 @@ def read_wish(service: Service) -> tuple[Wish | None, tuple[Notice, ...]]:
         ports=_ports(service, values, all_ports=all_ports),
         sources=_sources(service, values),
         subnet=values.text(known.INTERNAL_SUBNET),
-        group=values.text(known.RESOURCE_GROUP),
+        group=group,
         label=service.annotations.get(known.DNS_LABEL),
         tags=values.pairs(known.PIP_TAGS),
         ip_tags=values.pairs(known.PIP_IP_TAGS),
@@ -207,6 +211,7 @@ def _probed(service: Service, port: Port, about: str, values: Values, name: str)
 
 def _sources(service: Service, values: Values) -> Sources:
     ranges = values.words(known.ALLOWED_RANGES)
+    older = () if service.sources else values.words(known.SOURCE_RANGES)
     tags = values.words(known.ALLOWED_TAGS)
     if ranges and service.sources:
         values.refuse(known.ALLOWED_RANGES, "the Service has spec.loadBalancerSourceRanges as well: write all in one")
@@ -214,13 +219,20 @@ def _sources(service: Service, values: Values) -> Sources:
         found
         for found in (
             *(values.prefix("spec.loadBalancerSourceRanges", each) for each in service.sources),
+            *(values.prefix(known.SOURCE_RANGES, each) for each in older),
             *(values.prefix(known.ALLOWED_RANGES, each) for each in ranges),
         )
         if found is not None
     )
     deny_all = values.flag(known.DENY_ALL)
-    everybody = bool(_ANYWHERE & set(parsed))
+    everybody = all(_is_open(parsed, version) for version in service.families)
     restricted = bool(parsed or tags) and not everybody
     if deny_all and not restricted:
         values.refuse(known.DENY_ALL, "nothing says who may come in (spec.loadBalancerSourceRanges)")
     return Sources(restricted, parsed if restricted else (), tags if restricted else (), deny_all)
+
+
+def _is_open(ranges: Collection[Prefix], version: int) -> bool:
+    """Whether everybody of an IP version may come; when none of its ranges is named, the other's count."""
+    own = [each for each in ranges if each.version == version]
+    return bool(_ANYWHERE.intersection(own or ranges))

@@ -23,6 +23,8 @@ class MemoryEdge:
         before: called before each request is carried out, with its method and resource; may raise, or write itself.
         after: called once it is carried out; what it raises, who asked gets in place of an answer.
         left: what is said of how many writes are taken.
+        closed: resource groups whose resources may not be listed.
+        shown: by type, what becomes of a resource when it is shown.
 
     Args:
         resources: a file's text.
@@ -34,6 +36,8 @@ class MemoryEdge:
         self.before: Callable[[str, ResourceId], None] = _nothing
         self.after: Callable[[str, ResourceId], None] = _nothing
         self.left: int | None = None
+        self.closed: set[str] = set()
+        self.shown: dict[str, Callable[[Resource], Resource]] = {}
 
     @property
     def writes(self) -> list[tuple[str, ResourceId]]:
@@ -54,6 +58,8 @@ class MemoryEdge:
 
     async def read_all(self, scope: Scope, full_type: str) -> list[Resource]:
         """See :class:`podvnet.kube.edge.Edge`."""
+        if scope.resource_group in self.closed:
+            raise RefusedError("GET answered 403", "", 403, "AuthorizationFailed", None)
         prefix = f"/subscriptions/{scope.subscription}/resourcegroups/{scope.resource_group}/".lower()
         ids = [parse(each["id"]) for each in self.world.of_type(full_type) if each["id"].lower().startswith(prefix)]
         return [found for each in ids if (found := self.read(each))]
@@ -87,7 +93,7 @@ class MemoryEdge:
         view = references.view(whole, self.world)
         etag = references.etag(whole, self.world)
         if resource.top == resource:
-            return Resource(copy.deepcopy(view), etag)
+            return self.shown.get(resource.type, _as_it_is)(Resource(copy.deepcopy(view), etag))
         path = resource.path[1:]
         return Resource(copy.deepcopy(children.read_child(view, path)), etag) if _has(view, path) else None
 
@@ -120,6 +126,10 @@ class MemoryEdge:
 
 def _nothing(method: str, resource: ResourceId) -> None:
     """What is called when nobody wants to be."""
+
+
+def _as_it_is(found: Resource) -> Resource:
+    return found
 
 
 def _has(view: Document, path: children.Path) -> bool:

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from podvnet.azure.error import SourceError
-from podvnet.azure.resource_manager import RefusedError
+from podvnet.azure.resource_manager import RefusedError, Resource
 from podvnet.kube.endpoint_pool import members, read_slice
-from podvnet.kube.service import CLEANUP, read_service
+from podvnet.kube.service import CLAIM, CLEANUP, read_service
 from podvnet.model.resource_id import ResourceId, Scope, parse
 from podvnet.testing.memory_cluster import CLASS
 from podvnet.testing.service_stage import ServiceStage
@@ -33,6 +33,7 @@ wishes = st.fixed_dictionaries(
         f"{AZURE}load-balancer-internal": st.sampled_from(["true", "false"]),
         f"{AZURE}load-balancer-ipv4": st.sampled_from(["10.1.0.99", "10.1.0.98"]),
         f"{AZURE}pip-name": st.just("theirs"),
+        f"{AZURE}dns-label-name": st.sampled_from(["shop", "market", ""]),
         f"{AZURE}load-balancer-tcp-idle-timeout": st.sampled_from(["5", "wrong"]),
         f"{AZURE}allowed-ip-ranges": st.sampled_from(["203.0.113.0/24", "10.2.0.0/16,fd00:2::/48"]),
         f"{AZURE}shared-securityrule": st.just("true"),
@@ -52,7 +53,10 @@ changes = st.one_of(
     st.tuples(st.just("another type"), st.sampled_from(NAMES)),
     st.tuples(st.just("restart")),
     st.tuples(st.just("theirs")),
-    st.tuples(st.just("failures"), st.lists(st.sampled_from([0, 412, 429, 500, 503, -1, -2]), max_size=5)),
+    st.tuples(st.just("deleted without a claim"), st.sampled_from(NAMES)),
+    st.tuples(st.just("unreadable"), st.booleans()),
+    st.tuples(st.just("another form"), st.booleans()),
+    st.tuples(st.just("failures"), st.lists(st.sampled_from([0, 409, 412, 429, 500, 503, -1, -2]), max_size=5)),
     st.tuples(st.just("round"), st.booleans()),
 )
 
@@ -91,10 +95,27 @@ def happen(stage: ServiceStage, change: tuple[Any, ...], number: int) -> None:
         case "delete", name:
             stage.cluster.delete(name)
         case "another type", name:
-            if name in stage.cluster.services:
+            # Whose the finalizer is of a Service without our class and without a claim, nobody could tell.
+            if name in stage.cluster.services and not unclaimed(stage.cluster.services[name]):
                 stage.cluster.put(name, type="ClusterIP", loadBalancerClass=None)
         case ("restart",):
             stage.restart()
+        case "failures", failures:
+            failing(stage, failures)
+        case "round", tidy:
+            stage.now += 1
+            attempt(stage, lambda: stage.round(tidy=tidy))
+        case _:
+            interfere(stage, change, number)
+
+
+def unclaimed(document: dict[str, Any]) -> bool:
+    return "deletionTimestamp" in document["metadata"] and CLAIM not in document["metadata"]["annotations"]
+
+
+def interfere(stage: ServiceStage, change: tuple[Any, ...], number: int) -> None:
+    """What others do."""
+    match change:
         case ("theirs",):
             rule = {
                 "priority": 510 + number, "direction": "Inbound", "access": "Deny", "protocol": "*",
@@ -106,11 +127,15 @@ def happen(stage: ServiceStage, change: tuple[Any, ...], number: int) -> None:
                 stage.edge.write(group.child("securityRules", f"theirs{number}"), {"properties": rule})
             except RefusedError:
                 event("the priority is taken")
-        case "failures", failures:
-            failing(stage, failures)
-        case "round", tidy:
-            stage.now += 1
-            attempt(stage, lambda: stage.round(tidy=tidy))
+        case "deleted without a claim", name:
+            there = stage.cluster.services.get(name)
+            if there and there["spec"]["type"] == "LoadBalancer":
+                there["metadata"].get("annotations", {}).pop(CLAIM, None)
+                stage.cluster.delete(name)
+        case "unreadable", closed:
+            stage.edge.closed = {"elsewhere"} if closed else set()
+        case "another form", other:
+            another_form(stage, other=other)
 
 
 def attempt(stage: ServiceStage, action: Callable[[], object]) -> None:
@@ -125,8 +150,23 @@ def attempt(stage: ServiceStage, action: Callable[[], object]) -> None:
         event("interrupted")
 
 
+def another_form(stage: ServiceStage, *, other: bool) -> None:
+    """Whether the security group shows sources in another form than they were written in."""
+
+    def shown(found: Resource) -> Resource:
+        for each in found.document["properties"].get("securityRules", []):
+            source = each["properties"].get("sourceAddressPrefix")
+            each["properties"] |= {"sourceAddressPrefix": source.upper()} if source else {}
+        return found
+
+    stage.edge.shown = {"Microsoft.Network/networkSecurityGroups": shown} if other else {}
+
+
 def calm(stage: ServiceStage) -> None:
     failing(stage, [])
+    another_form(stage, other=False)
+    stage.edge.closed = set()
+    stage.holdings.forget_all()
     stage.cluster.events.clear()
     stage.settle(40)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -132,3 +133,51 @@ def test_finalizers_of_others_stay() -> None:
     assert body is not None
     assert body["metadata"]["finalizers"] == ["theirs"]
     assert body["metadata"]["resourceVersion"] == "6"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [ApiError("not allowed to watch", 403), ApiError("too old", 410), []],
+    ids=["refused", "always too old", "ended at once"],
+)
+def test_a_watch_that_tells_nothing_is_not_asked_for_in_a_circle(end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 10:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("podvnet.kube.object_watch.asyncio.sleep", sleep)
+    api = Scripted(*[end] * 10)
+    api.lists = [[service(1)]] * 10
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(ObjectWatch(api, PATH, lambda: None).follow())
+    assert waits[0] <= 0.2
+    assert sorted(waits) == waits
+    assert waits[-1] == 10.0
+
+
+def test_a_watch_that_has_told_something_and_is_too_old_then_is_begun_anew_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    api = Scripted(
+        [{"type": "MODIFIED", "object": service(5)}, {"type": "ERROR", "object": {"code": 410, "message": "old"}}],
+        ApiError("over", -1),
+    )
+    api.lists = [[service(1)], [service(6)]]
+    monkeypatch.setattr("podvnet.kube.object_watch.asyncio.sleep", sleep)
+
+    async def run() -> dict[str, Document]:
+        watch = ObjectWatch(api, PATH, lambda: None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(watch.follow(), 0.05)
+        return watch.objects
+
+    assert asyncio.run(run()) == {"a": service(6)}
+    assert waits[0] == 0.0

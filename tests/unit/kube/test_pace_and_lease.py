@@ -35,6 +35,12 @@ def test_failures_are_waited_for_ever_longer_or_as_long_as_is_said() -> None:
     assert pace.failed(200.0, None) == 1.0
 
 
+def test_days_of_failures_are_waited_for_no_longer_and_a_wait_of_nothing_is_none() -> None:
+    pace = Pace(2.0)
+    assert {pace.failed(0.0, None) for _ in range(5000)} == {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0}
+    assert pace.failed(0.0, 0.0) == 60.0
+
+
 def lease(holder: str) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15}}
 

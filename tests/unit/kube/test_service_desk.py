@@ -45,7 +45,7 @@ def say(api: Refusing) -> None:
         asyncio.run(desk.say(read_service(DOCUMENT), Notice("Released", "the load balancer is gone")))
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 422, 429])
 def test_a_namespace_that_takes_no_events_any_more_does_not_keep_its_services(status: int) -> None:
     api = Refusing(status)
     say(api)
@@ -55,3 +55,34 @@ def test_a_namespace_that_takes_no_events_any_more_does_not_keep_its_services(st
 def test_an_event_is_tried_again_when_the_server_has_trouble() -> None:
     with pytest.raises(ApiError):
         say(Refusing(500))
+
+
+class Taking(Refusing):
+    """An API that takes everything."""
+
+    async def ask(
+        self, method: str, path: str, body: Document | None = None, *, content: str = "", query: Query | None = None
+    ) -> Document:
+        """Take it."""
+        self.asked.append(f"{method} {path}")
+        return {}
+
+
+def test_a_service_of_which_something_new_is_wrong_all_the_time_is_no_flood_of_events() -> None:
+    api, now = Taking(0), [0.0]
+    desk = ServiceDesk(api, "test", lambda _: DOCUMENT, lambda _: None, lambda _: None, clock=lambda: now[0])
+    service = read_service(DOCUMENT)
+
+    def differ(number: int) -> int:
+        notice = Notice("PortsDiffer", f"left out is web-{number}")
+        desk.unsay(service, {notice})
+        asyncio.run(desk.say(service, notice))
+        return len(api.asked)
+
+    assert [differ(number) for number in range(1000)][-1] == 25
+    now[0] = 120.0
+    assert [differ(1000 + number) for number in range(10)][-1] == 27, "what holds then is said"
+    before = len(api.asked)
+    now[0] = 200.0
+    differ(1009)
+    assert len(api.asked) == before + 1, "what was kept back was not taken for said"
