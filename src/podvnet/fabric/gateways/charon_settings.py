@@ -10,6 +10,8 @@ Source: strongSwan documents "strongswan.conf", "swanctl.conf", "kernel-libipsec
 
 from __future__ import annotations
 
+import hashlib
+
 from podvnet.fabric.gateways.proposals import (
     CHILD_KILOBYTES,
     CHILD_LIFETIME,
@@ -23,7 +25,7 @@ from podvnet.plan.appliances import OTHER_SIDE
 from podvnet.plan.router_ruleset import ENCRYPT_TABLE, INNER, INWARD_TABLE
 from podvnet.plan.tunnel_ends import TunnelEnd
 
-CONNECTION, CHILD, KEY = "tunnel", "any", "key"
+CONNECTION, CHILD = "tunnel", "any"
 PLUGINS = (
     "random nonce aes sha1 sha2 md5 hmac kdf gcm ctr openssl gmp curve25519"
     " kernel-libipsec kernel-netlink socket-default vici updown counters"
@@ -115,9 +117,18 @@ def connection(end: TunnelEnd) -> Message:
     }
 
 
+def key_id(end: TunnelEnd) -> str:
+    """What the shared key is called: as what a tunnel is made with, which is made anew when that changes.
+
+    So a later life can tell, by the name that charon has and without the key, what an earlier one has told.
+    """
+    essence = repr((end.shared_key, end.policy, str(end.local), str(end.remote)))
+    return hashlib.sha256(essence.encode()).hexdigest()
+
+
 def key(end: TunnelEnd) -> Message:
     """The shared key as ``load-shared`` takes it."""
-    return {"id": KEY, "type": "IKE", "data": end.shared_key, "owners": [str(end.local), str(end.remote)]}
+    return {"id": key_id(end), "type": "IKE", "data": end.shared_key, "owners": [str(end.local), str(end.remote)]}
 
 
 def updown() -> str:

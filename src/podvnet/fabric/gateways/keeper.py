@@ -46,7 +46,7 @@ class Keeper:
         finally:
             if not kept:
                 self.failure = self.failure or "what keeps it has ended, which is an error of podvnet's own"
-                _log.exception("keeper_ended", keeper=self._thread.name)
+                _log.error("keeper_ended", keeper=self._thread.name)  # why is said by whoever takes what it raised
                 self._lose()
             self._settled.set()
 

@@ -12,6 +12,8 @@ from podvnet.model.arm_error import ArmErrorsError
 
 _log = structlog.get_logger()
 
+_SECONDS_TO_ANOTHER_TRY = 10.0
+
 
 class ReachTeller:
     """Rung from any thread; tells from the event loop's. To be made while the loop runs.
@@ -39,3 +41,5 @@ class ReachTeller:
                 await self._tell()
             except (ArmErrorsError, OSError) as refusal:
                 _log.error("reach_not_carried_out", reason=str(refusal))
+                # What was refused is still so, and nobody may ever ring for it again.
+                self._loop.call_later(_SECONDS_TO_ANOTHER_TRY, self._rung.set)

@@ -174,10 +174,16 @@ class TunnelKeeper(Keeper):
         with self._lock:
             end = self._end
         if self._told != end:
-            anew = self._told is not None and _essence(self._told) != _essence(end)
+            known = vici.request("get-shared").get("keys", [])
+            others = [str(each) for each in known if each != charon_settings.key_id(end)]
             vici.request("load-shared", charon_settings.key(end))
             vici.request("load-conn", charon_settings.connection(end))
-            if anew:
+            if others:
+                # Before the old key goes, so that a life that ends here leaves it for the next one to see; and after,
+                # so that no tunnel is left that came about by it meanwhile.
+                self._terminate(vici)
+                for each in others:
+                    vici.request("unload-shared", {"id": each})
                 self._terminate(vici)
             self._told, self._called = end, 0.0
         if self._to_reset.is_set():
@@ -263,11 +269,6 @@ class TunnelKeeper(Keeper):
 def _children(connection: Message) -> list[Message]:
     children = connection.get("child-sas")
     return [each for each in children.values() if isinstance(each, dict)] if isinstance(children, dict) else []
-
-
-def _essence(end: TunnelEnd) -> tuple[object, ...]:
-    """What a tunnel is made with: when it changes, the tunnel is made anew."""
-    return end.shared_key, end.policy, end.local, end.remote
 
 
 def _name(end: TunnelEnd) -> str:
