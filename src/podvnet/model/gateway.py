@@ -119,12 +119,13 @@ class CircuitPeering:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """An ExpressRoute circuit. ``peering`` is None until it is provisioned and has one."""
+    """An ExpressRoute circuit. ``peering`` is None until it is provisioned and has one; ``premium`` is its tier."""
 
     id: ResourceId
     number: int
     service_key: str
     peering: CircuitPeering | None = None
+    premium: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Connection:
         policy: None for the defaults.
         dpd_timeout: seconds until a silent peer is taken for dead.
         mode: ``Default``, ``InitiatorOnly`` or ``ResponderOnly``.
-        routing_weight: of ExpressRoute connections to the same prefix the heaviest wins.
+        routing_weight: of connections of a gateway to the same prefix the heaviest wins.
     """
 
     id: ResourceId

@@ -6,7 +6,7 @@ virtual network's prefixes. Microsoft's edge passes everything on. A site announ
 circuit before that of a tunnel.
 
 Sources: Azure documents "About BGP with Azure VPN Gateway", "VPN Gateway FAQ" (BGP), "ExpressRoute routing
-requirements", "Configure BFD over ExpressRoute".
+requirements", "Configure BFD over ExpressRoute", "Azure subscription and service limits" (ExpressRoute).
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from podvnet.plan.circuits import circuits_of, edge_address, ends_of, links_of, 
 from podvnet.plan.gateway_routes import GatewayRoutes
 from podvnet.plan.tunnel_ends import TunnelEnd, tunnel_ends
 
-LARGEST_TABLE = 4000
-"""The prefixes that Azure takes from a peer; beyond, it drops the session."""
+LARGEST_TABLE, LARGEST_PREMIUM_TABLE = 4000, 10_000
+"""The prefixes that Azure takes from a peer, and over a circuit of the tier Premium; beyond, it drops the session."""
+LARGEST_TOLD = 1000
+"""The prefixes of virtual networks that a gateway may announce over a circuit; beyond, the edge drops the session."""
 CIRCUIT_PREFERENCE = 200
 """A site's local preference of what it hears over a circuit; that of other routes is 100."""
 _HOPS = IPv4Network("169.254.64.0/19")
@@ -203,13 +205,13 @@ def _of_circuit(intent: Intent, circuit: Circuit) -> Speaker | None:
                 password=peering.shared_key,
                 bfd=True,
                 adjacent=True,
-                limit=LARGEST_TABLE,
+                limit=LARGEST_PREMIUM_TABLE if circuit.premium else LARGEST_TABLE,
             )
             for link in links
         ]
     speaker = edge_address(circuit)
     neighbors += [
-        Neighbor(gateway.instances[0].address, AZURE_ASN, speaker)
+        Neighbor(gateway.instances[0].address, AZURE_ASN, speaker, limit=LARGEST_TOLD)
         for gateway in intent.gateways.values()
         if gateway.instances and circuit in circuits_of(intent, gateway)
     ]

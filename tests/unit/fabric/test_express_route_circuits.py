@@ -62,6 +62,7 @@ def test_a_circuit_is_as_it_is_shown(gated: World, document: Make, altered: Make
     assert settle(altered(gated, CIRCUITS, "line"), gated) == gated.documents[LINE]
     bare = settle(document(CIRCUITS, "new", circuit(), sku={"tier": "Premium", "family": "UnlimitedData"}), gated)
     assert (bare["sku"]["name"], bare["properties"]["stag"]) == ("Premium_UnlimitedData", 2)
+    assert (intent_of(bare).premium, intent_of(gated.documents[LINE]).premium) == (True, False)
 
 
 def test_it_is_provisioned_as_long_as_a_site_has_its_service_key(gated: World, altered: Make) -> None:

@@ -95,6 +95,19 @@ def test_a_circuit_has_two_sessions_with_md5_and_bfd(found: dict[str, Speaker]) 
     assert CIRCUIT_KEY not in repr(found)
 
 
+def test_the_edge_drops_a_session_with_more_prefixes_than_its_circuit_has_room_for(intent: Intent) -> None:
+    assert {"neighbor 172.16.1.1 maximum-prefix 4000", "neighbor 172.16.1.5 maximum-prefix 4000"} <= edge(intent)
+    circuits = {key: replace(each, premium=True) for key, each in intent.circuits.items()}
+    told = edge(replace(intent, circuits=circuits))
+    assert {"neighbor 172.16.1.1 maximum-prefix 10000", "neighbor 172.16.1.5 maximum-prefix 10000"} <= told
+    assert len([each for each in told if each.endswith("maximum-prefix 1000")]) == 1
+
+
+def edge(intent: Intent) -> set[str]:
+    (found,) = (each for each in speakers(intent) if each.namespace == "podvnet-edge-line")
+    return set(lines(found))
+
+
 def test_a_site_takes_the_circuit_before_the_tunnel(found: dict[str, Speaker]) -> None:
     told = lines(found["podvnet-site-office"])
     assert told.count("set local-preference 200") == 2

@@ -161,7 +161,8 @@ def intent_of(document: Document) -> Circuit:
     peering = None
     if found and provisioned and found["properties"]["state"] == "Enabled":
         peering = peering_of(found, own["peeringKey"])
-    return Circuit(parse(document["id"]), own["number"], properties["serviceKey"], peering)
+    premium = document["sku"]["tier"] == "Premium"
+    return Circuit(parse(document["id"]), own["number"], properties["serviceKey"], peering, premium)
 
 
 def _state(*, provisioned: bool) -> str:
