@@ -91,8 +91,8 @@ def _of_gateway(intent: Intent, gateway: VirtualNetworkGateway) -> Iterator[Tunn
     connections = [each for each in intent.connections.values() if each.gateway == gateway.id]
     labelled: list[tuple[str, int, Connection, IPv4Address, _FarSide]] = []
     for connection in sorted(connections, key=lambda each: each.id.key):
-        for position, instance in enumerate(gateway.instances):
-            public = public_address(intent, instance)
+        for position in range(_tunnels(intent, gateway, connection)):
+            public = public_address(intent, gateway.instances[position % len(gateway.instances)])
             far = _far_side(intent, connection, position)
             if public and far:
                 label = names.connection_label(connection.id, position)
@@ -125,17 +125,22 @@ class _FarSide:
     speaker: Address | None
 
 
+def _tunnels(intent: Intent, gateway: VirtualNetworkGateway, connection: Connection) -> int:
+    """How many tunnels a connection has: every instance has one, at either end."""
+    other = intent.gateways.get(connection.remote_gateway.key) if connection.remote_gateway else None
+    return max(len(gateway.instances), len(other.instances) if other else 0) if gateway.instances else 0
+
+
 def _far_side(intent: Intent, connection: Connection, position: int) -> _FarSide | None:
-    """What is written of the other end of a connection, for an instance of the gateway."""
+    """What is written of the other end of a connection, for the tunnel at a place among its tunnels."""
     if connection.site:
         speaker = connection.site.bgp_address if connection.bgp else None
         address = connection.site.address
         return _FarSide(address, connection.site.prefixes, speaker) if address else None
     other = intent.gateways.get(connection.remote_gateway.key) if connection.remote_gateway else None
-    if other is None or other.kind is not GatewayKind.VPN:
+    if other is None or other.kind is not GatewayKind.VPN or not other.instances:
         return None
-    instance = other.instances[position] if position < len(other.instances) else other.instances[0]
-    public = public_address(intent, instance)
+    public = public_address(intent, other.instances[position % len(other.instances)])
     if public is None:
         return None
     if connection.bgp:
