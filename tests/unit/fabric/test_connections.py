@@ -16,6 +16,7 @@ from podvnet.fabric.arm.world import (
     CONNECTIONS,
     LOCAL_GATEWAYS,
     NETWORK_GATEWAYS,
+    ON_PREMISES_SITES,
     PUBLIC_ADDRESSES,
     VIRTUAL_NETWORKS,
     Document,
@@ -274,6 +275,39 @@ def test_a_gateway_has_as_many_connections_as_its_sku_says(
     site.put(settle(connect(29), site))
     smaller = altered(site, NETWORK_GATEWAYS, "vpn", sku={"name": "VpnGw3"}, vpnGatewayGeneration="Generation2")
     assert "VpnGw3 has at most 30 connections, and" in refusal(smaller, site).message
+
+
+def test_a_gateway_has_as_many_circuits_as_its_sku_says_and_four_of_one_place(
+    site: World, document: Make, altered: Make, refusal: Refusal
+) -> None:
+    lines = [{"id": "expressRouteCircuits/line"}]
+
+    def connect(number: int, place: str) -> Document:
+        provider = {"serviceProviderName": "Equinix", "peeringLocation": place, "bandwidthInMbps": 50}
+        put(site, document(CIRCUITS, f"c{number}", {"serviceProviderProperties": provider}))
+        lines.append({"id": f"expressRouteCircuits/c{number}"})
+        put(site, altered(site, ON_PREMISES_SITES, "office", circuits=lines))
+        inner = {
+            "peerASN": 65010,
+            "primaryPeerAddressPrefix": f"172.17.{number}.0/30",
+            "secondaryPeerAddressPrefix": f"172.17.{number}.4/30",
+            "vlanId": 100,
+        }
+        put(
+            site, altered(site, CIRCUITS, f"c{number}", peerings=[{"name": "AzurePrivatePeering", "properties": inner}])
+        )
+        return document(CONNECTIONS, f"c{number}", circuit(peer=ref(f"expressRouteCircuits/c{number}")))
+
+    where = site.documents[key(CIRCUITS, "line")]["properties"]["serviceProviderProperties"]["peeringLocation"]
+    for number in range(3):
+        put(site, connect(number, where))
+    fifth = connect(3, "elsewhere")
+    assert "virtualNetworkGateways/er has at most 4 connections by its SKU" in refusal(fifth, site).message
+    put(site, altered(site, NETWORK_GATEWAYS, "er", sku={"name": "ErGw2AZ"}))
+    put(site, fifth)
+    assert "at most 4 circuits of one peering location" in refusal(connect(4, where.upper()), site).message
+    smaller = altered(site, NETWORK_GATEWAYS, "er", sku={"name": "ErGw1AZ"})
+    assert "ErGw1AZ has at most 4 connections, and" in refusal(smaller, site).message
 
 
 def between(one: str, two: str, **more: Any) -> Document:

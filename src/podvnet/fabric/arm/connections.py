@@ -12,7 +12,7 @@ from __future__ import annotations
 from podvnet.fabric.arm.circuit_peering import private_peering
 from podvnet.fabric.arm.express_route_circuits import authorization_with, is_provisioned
 from podvnet.fabric.arm.fields import Fields
-from podvnet.fabric.arm.gateway_connections import asn_of, connections_of, tunnels_of
+from podvnet.fabric.arm.gateway_connections import asn_of, refuse_more
 from podvnet.fabric.arm.gateway_subnet import network_of
 from podvnet.fabric.arm.ipsec_policy import policy_of, read_policy
 from podvnet.fabric.arm.linked import Linker, linked
@@ -244,11 +244,7 @@ def _check_tunnel(
     if bgp and asn_of(end) == asn_of(gateway):
         what = f"{gateway['id']} and {end['id']} are one autonomous system, {asn_of(end)}"
         raise properties.error("InvalidRequestFormat", what, "enableBgp")
-    most = tunnels_of(gateway["properties"]["sku"]["name"])
-    others = [each for each in connections_of(gateway["id"], world) if each["id"].lower() != resource.key]
-    if len(others) >= most:
-        what = f"{gateway['id']} has at most {most} connections by its SKU"
-        raise properties.error("InvalidRequestFormat", what, "virtualNetworkGateway1")
+    refuse_more(properties, str(resource), gateway, end, world)
 
 
 def _check_circuit(
@@ -276,6 +272,7 @@ def _check_circuit(
         raise properties.error("InvalidRequestFormat", what, "peer")
     if previous is None and private_peering(circuit) is None:
         raise properties.error("InvalidRequestFormat", f"{circuit['id']} has no AzurePrivatePeering", "peer")
+    refuse_more(properties, str(resource), gateway, circuit, world)
     key = properties.text("authorizationKey")
     kept: str = previous["_fabric"]["authorization"] if previous else ""
     return authorization_with(properties, circuit, key, resource, world) if key else kept

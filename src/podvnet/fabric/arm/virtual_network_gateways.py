@@ -96,7 +96,7 @@ class VirtualNetworkGateways:
             "allowVirtualWanTraffic": False,
         }
         document["_fabric"] = {"number": number, "addresses": {name: str(each) for name, each in addresses.items()}}
-        if previous and kind is GatewayKind.VPN:
+        if previous:
             check_change(properties, document, world)
         return document
 
