@@ -119,7 +119,7 @@ class Failing(Keeper):
     def __init__(self, run: Path, *, fails: bool) -> None:
         super().__init__("failing", run, lambda: None)
         self.fails = fails
-        self.lost = False
+        self.unknown = False
         self._thread.start()
 
     def _keep(self) -> None:
@@ -130,7 +130,7 @@ class Failing(Keeper):
             self._rest(SECONDS)
 
     def _lose(self) -> None:
-        self.lost = True
+        self.unknown = True
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -138,7 +138,7 @@ def test_who_waits_for_a_keeper_that_fails_is_told(tmp_path: Path) -> None:
     keeper = Failing(tmp_path, fails=True)
     keeper.wait()
     assert "podvnet's own" in keeper.failure
-    assert keeper.lost
+    assert (keeper.unknown, keeper.lost) == (True, True)
     keeper.finish(discard=False)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from podvnet.fabric.gateways import program
+from podvnet.fabric.gateways import processes, program
 from podvnet.fabric.gateways.processes import GatewayProcesses
 from podvnet.fabric.reach_file import Reach
 from podvnet.model.address import Address
@@ -46,6 +47,52 @@ def test_a_fabric_without_gateways_needs_no_programs(tmp_path: Path, monkeypatch
     monkeypatch.setenv(program.FRR, "/nowhere")
     GatewayProcesses(tmp_path).check(Intent())
     assert GatewayProcesses(tmp_path).unawaited() is None
+
+
+class Stub:
+    """Keeps nothing, and may be lost."""
+
+    def __init__(self, kept: Any, run: Path, changed: object) -> None:
+        del run, changed
+        self.end_of_tunnel = self.speaker = kept
+        self.lost = False
+        self.told: list[object] = []
+        self.finished: list[bool] = []
+
+    def tell(self, kept: object) -> None:
+        self.told.append(kept)
+
+    def finish(self, *, discard: bool) -> None:
+        self.finished.append(discard)
+
+
+def test_what_nobody_keeps_any_more_is_taken_over_and_ended_with_its_gateway(
+    intent: Intent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Stub] = []
+    strays: list[Path] = []
+
+    def make(*args: Any) -> Stub:
+        made.append(Stub(*args))
+        return made[-1]
+
+    for name in ("TunnelKeeper", "SpeakerKeeper"):
+        monkeypatch.setattr(processes, name, make)
+    monkeypatch.setattr(processes, "end_strays", lambda place, _: strays.append(place))
+    gateways = GatewayProcesses(tmp_path)
+    gateways.follow(intent)
+    first, *others = made
+    first.lost = True
+    gateways.follow(intent)
+    second = made[-1]
+    assert len(made) == len(others) + 2
+    assert second.end_of_tunnel == first.end_of_tunnel
+    assert first.finished == [False]  # its program goes on, for the other one to find
+    assert not [each for each in others if each.finished]
+    second.lost = True
+    gateways.follow(Intent())
+    assert second.finished == [True]
+    assert len(strays) == 1
 
 
 def test_of_what_is_not_known_nothing_is_said(intent: Intent, tmp_path: Path) -> None:

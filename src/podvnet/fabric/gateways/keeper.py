@@ -29,6 +29,8 @@ class Keeper:
         self._changed = changed
         self.failure = ""
         """Why what is kept does not run, once :meth:`wait` has returned."""
+        self.lost = False
+        """Its thread has ended for a reason that nobody has thought of, and nobody keeps it any more."""
         self._settled = threading.Event()
         self._to_reset = threading.Event()
         self._over = threading.Event()
@@ -48,6 +50,7 @@ class Keeper:
                 self.failure = self.failure or "what keeps it has ended, which is an error of podvnet's own"
                 _log.error("keeper_ended", keeper=self._thread.name)  # why is said by whoever takes what it raised
                 self._lose()
+                self.lost = True
             self._settled.set()
 
     def _keep(self) -> None:

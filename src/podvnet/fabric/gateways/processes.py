@@ -91,14 +91,13 @@ class GatewayProcesses:
         ends = {each.namespace: each for each in tunnel_ends(intent)}
         speaking = {each.namespace: each for each in speakers(intent)}
         for namespace in self._tunnels.keys() - ends.keys():
-            self._tunnels.pop(namespace).finish(discard=True)
-            shutil.rmtree(self._place(_TUNNEL, namespace), ignore_errors=True)
+            _remove(self._tunnels.pop(namespace), self._place(_TUNNEL, namespace))
         for namespace in self._speakers.keys() - speaking.keys():
-            self._speakers.pop(namespace).finish(discard=True)
-            shutil.rmtree(self._place(_SPEAKER, namespace), ignore_errors=True)
+            _remove(self._speakers.pop(namespace), self._place(_SPEAKER, namespace))
         for namespace, end in ends.items():
             tunnel = self._tunnels.get(namespace)
-            if tunnel is None:
+            if tunnel is None or tunnel.lost:
+                _leave(tunnel)
                 tunnel = TunnelKeeper(end, self._place(_TUNNEL, namespace), self._changed)
                 self._tunnels[namespace] = tunnel
                 self._begun.append((end.connection or _owner(intent, end), tunnel))
@@ -106,7 +105,8 @@ class GatewayProcesses:
                 tunnel.tell(end)
         for namespace, speaker in speaking.items():
             known = self._speakers.get(namespace)
-            if known is None:
+            if known is None or known.lost:
+                _leave(known)
                 known = SpeakerKeeper(speaker, self._place(_SPEAKER, namespace), self._changed)
                 self._speakers[namespace] = known
                 self._begun.append((speaker.owner, known))
@@ -285,6 +285,20 @@ class GatewayProcesses:
             return (link,), ["BGP is up on neither link of the circuit"]
         since = time.time() - max(each.up or 0 for each in up)
         return (replace(link, status=ConnectionStatus.CONNECTED, established=since),), []
+
+
+def _leave(keeper: Keeper | None) -> None:
+    """What a keeper kept that was lost goes on: another one finds it."""
+    if keeper:
+        keeper.finish(discard=False)
+
+
+def _remove(keeper: Keeper, place: Path) -> None:
+    """End what is kept, and take its files away."""
+    keeper.finish(discard=True)
+    if keeper.lost:
+        end_strays(place, set())
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _needs(intent: Intent) -> Iterator[tuple[ResourceId, str]]:
