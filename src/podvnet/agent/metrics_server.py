@@ -5,6 +5,7 @@ A thread of its own with a client at a time: who is slow keeps nobody else from 
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,12 +13,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import structlog
 
-from podvnet.agent.metrics import CONTENT_TYPE
+from podvnet.model.exposition import CONTENT_TYPE, PATH
 
-PATH = "/metrics"
 _PATIENCE = 10.0
 
 _log = structlog.get_logger()
+
+
+class _Server6(HTTPServer):
+    """At an address of IPv6."""
+
+    address_family = socket.AF_INET6
 
 
 class MetricsServer:
@@ -72,7 +78,7 @@ class MetricsServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing of every scrape."""
 
-        self._server = HTTPServer(address, Handler)
+        self._server = (_Server6 if ":" in address[0] else HTTPServer)(address, Handler)
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
 
     @property

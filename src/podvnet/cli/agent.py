@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from podvnet.cli.listening_address import listening_address
 from podvnet.cli.output import FailureError
 
 _CA = Path("/etc/podvnet/ca.pem")
@@ -171,19 +172,9 @@ def agent(
         docker=docker_socket if docker else None,
         kubeconfig=kubeconfig,
         node_name=node_name,
-        metrics=_listening(metrics),
+        metrics=listening_address(metrics),
     )
     try:
         run(settings)
     except AlreadyRunningError as error:
         raise FailureError(str(error), "`podvnet doctor` shows how it does") from None
-
-
-def _listening(text: str) -> tuple[str, int] | None:
-    """Where metrics are served: ``address:port``, an IPv6 address in brackets."""
-    if not text:
-        return None
-    address, _, port = text.rpartition(":")
-    if not address or not port.isdigit() or int(port) > 65535:
-        raise FailureError(f"--metrics {text!r} is not of the form ADDRESS:PORT", "for example 127.0.0.1:9464")
-    return address.strip("[]"), int(port)

@@ -12,10 +12,11 @@ import pytest
 
 from podvnet.agent.address_watch import AddressWatch
 from podvnet.agent.ledger_record import PoolCount
-from podvnet.agent.metrics import CONTENT_TYPE, Readings, render
+from podvnet.agent.metrics import Readings, render
 from podvnet.agent.metrics_server import MetricsServer
 from podvnet.agent.pool_growth import Prospect
 from podvnet.agent.request_tally import RequestTally
+from podvnet.model.exposition import CONTENT_TYPE
 from podvnet.plan.address_pressure import AddressFigures
 
 
@@ -50,13 +51,15 @@ def test_what_an_agent_has_not_it_does_not_measure() -> None:
     assert not any(name in text for name in ("pool_writes", "podvnet_asks", "kubernetes"))
 
 
-@pytest.fixture
-def served() -> Iterator[Callable[[str], str]]:
-    server = MetricsServer(("127.0.0.1", 0), lambda: "podvnet_ready 1\n", lambda task: task())
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def served(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    host = str(request.param)
+    place = f"[{host}]" if ":" in host else host
+    server = MetricsServer((host, 0), lambda: "podvnet_ready 1\n", lambda task: task())
     server.start()
 
     def ask(path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{place}:{server.port}{path}", timeout=10) as answer:
             assert answer.headers["Content-Type"] == CONTENT_TYPE
             return str(answer.read().decode())
 
