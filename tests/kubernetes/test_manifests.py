@@ -20,7 +20,7 @@ def test_a_plain_manifest_is_what_the_chart_comes_to(name: str) -> None:
     [
         "network.mode=bridge,network.vnetPrefixes={10.1.0.0/16},agent.poolSource=arm,arm.ca=pem",
         "agent.enforceGroups=true,agent.podsMayAskPlatform=true,agent.persistSysctls=false,agent.metricsPort=9464",
-        "controller.default=true,controller.subnet=a,controller.resourceGroup=b,image.pullSecrets={secret}",
+        "controller.default=true,controller.subnet=a,controller.resourceGroup=b,controller.metricsPort=9465,image.pullSecrets={secret}",
         "controller.enabled=false,agent.followKubernetes=false",
     ],
 )

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from podvnet.cli.listening_address import listening_address
 from podvnet.cli.output import FailureError
 
 _CA = Path("/etc/podvnet/ca.pem")
-_RETRY = 5.0
 
 
 @click.command()
@@ -74,6 +74,13 @@ _RETRY = 5.0
     envvar="PODVNET_ARM_IDENTITY",
     help="Client id of a user-assigned identity.  [default: the VM's own]",
 )
+@click.option(
+    "--metrics",
+    default="",
+    metavar="ADDRESS:PORT",
+    envvar="PODVNET_METRICS",
+    help="Serve Prometheus' text at http://ADDRESS:PORT/metrics.  [default: nowhere]",
+)
 def controller(
     kubeconfig: Path | None,
     context: str | None,
@@ -91,52 +98,51 @@ def controller(
     arm_endpoint: str,
     arm_ca: Path | None,
     arm_identity: str,
+    metrics: str,
 ) -> None:
     """Serve Services of type LoadBalancer: a load balancer of Azure leads straight to the pods.
 
     Runs in the foreground until it is told to stop. Of several, the one that holds the Lease acts.
     """
-    import structlog
-
     from podvnet.azure.error import SourceError
     from podvnet.azure.resource_manager import ResourceManager
     from podvnet.cli.log import configure
     from podvnet.kube.cluster_api import ApiError, cluster_api
+    from podvnet.kube.controller_metrics import render
     from podvnet.kube.edge import ManagerEdge
-    from podvnet.kube.home_discovery import find_home
+    from podvnet.kube.home_discovery import await_home
+    from podvnet.kube.metrics_listener import ListenError, serving
     from podvnet.kube.part_names import PartNames
     from podvnet.kube.service_controller import ControllerSettings, ServiceController
 
     configure()
     ca = arm_ca or (_CA if _CA.exists() else None)
     settings = ControllerSettings(chosen, default, interval, tidy_after, resync, namespace)
+    address = listening_address(metrics)
     try:
         names = PartNames(cluster_name)
     except ValueError as error:
         raise FailureError(str(error), "choose another --cluster-name") from error
 
     async def work() -> None:
+        me = asyncio.current_task()
+        assert me  # noqa: S101 - a coroutine runs in one
+        # From the start on: whoever is process 1 of a container is not ended by a signal that it does not handle.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, me.cancel)
         edge = ManagerEdge(lambda: ResourceManager(arm_endpoint, ca, identity=arm_identity))
-        balancers = load_balancer, internal_load_balancer
-        while True:
-            try:
-                home = await edge.ask(
-                    lambda manager: find_home(manager, names, subnet=subnet, group=resource_group, balancers=balancers)
-                )
-                break
-            except SourceError as error:
-                if not error.retryable:
-                    raise
-                wait = error.retry_after or _RETRY
-                structlog.get_logger().warning("not begun yet", error=str(error), wait=wait)
-                await asyncio.sleep(wait)
-        async with cluster_api(kubeconfig, context) as api:
-            task = asyncio.create_task(ServiceController(api, edge, home, settings).run())
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        edge.close()
+        try:
+            balancers = load_balancer, internal_load_balancer
+            home = await await_home(edge, names, subnet=subnet, group=resource_group, balancers=balancers)
+            async with cluster_api(kubeconfig, context) as api, contextlib.AsyncExitStack() as stack:
+                at_work = ServiceController(api, edge, home, settings)
+                if address:
+                    await stack.enter_async_context(serving(address, lambda: render(at_work.readings())))
+                await at_work.run()
+        except asyncio.CancelledError:
+            return
+        finally:
+            edge.close()
 
     try:
         asyncio.run(work())
@@ -144,3 +150,5 @@ def controller(
         raise FailureError(error.message, error.remedy) from error
     except ApiError as error:
         raise FailureError(str(error), "say how to reach the API server (--kubeconfig)") from error
+    except ListenError as error:
+        raise FailureError(str(error), "choose another --metrics") from error

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import structlog
+
 from podvnet.azure.error import SourceError, bad_document
 from podvnet.azure.imds import fetch_instance
 from podvnet.azure.resource_manager import COMPUTE_VERSION, ResourceManager
+from podvnet.kube.edge import ManagerEdge
 from podvnet.kube.home import Home
 from podvnet.kube.part_names import PartNames
 from podvnet.model.resource_id import ResourceId, Scope, parse
+
+_RETRY = 5.0
+
+_log = structlog.get_logger()
+
+
+async def await_home(
+    edge: ManagerEdge, names: PartNames, *, subnet: str, group: str, balancers: tuple[str, str]
+) -> Home:  # fmt: skip
+    """Find it as :func:`find_home` does, as often as it takes.
+
+    Raises:
+        SourceError: it cannot be found out, and could not later.
+    """
+    while True:
+        try:
+            return await edge.ask(
+                lambda manager: find_home(manager, names, subnet=subnet, group=group, balancers=balancers)
+            )
+        except SourceError as error:
+            if not error.retryable:
+                raise
+            wait = error.retry_after or _RETRY
+            _log.warning("not begun yet", error=str(error), wait=wait)
+            await asyncio.sleep(wait)
 
 
 def find_home(

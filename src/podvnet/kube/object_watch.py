@@ -28,6 +28,7 @@ class ObjectWatch:
     Attributes:
         objects: by uid, as last seen.
         listed: set once all have been seen.
+        fresh: whether what is known is followed, and not waited for.
 
     Args:
         api: the cluster's.
@@ -43,6 +44,7 @@ class ObjectWatch:
         """Before the next list, or watch; none after a watch that has told something."""
         self.objects: dict[str, Document] = {}
         self.listed = asyncio.Event()
+        self.fresh = False
 
     def learn(self, document: Document) -> None:
         """Take in an object as a request answered it, unless a later one is known.
@@ -68,6 +70,7 @@ class ObjectWatch:
                     if time.monotonic() - begun < _LASTING:
                         await self._pause()
             except ApiError as error:
+                self.fresh = False
                 if error.status != _GONE:
                     _log.warning("the watch is interrupted", path=self._path, error=str(error))
                     self._wait = max(self._wait, _FIRST_WAIT)
@@ -88,6 +91,7 @@ class ObjectWatch:
             if not token:
                 break
         self.objects = found
+        self.fresh = True
         self.listed.set()
         self._changed()
         return str(page["metadata"]["resourceVersion"])

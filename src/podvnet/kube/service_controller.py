@@ -10,12 +10,14 @@ import asyncio
 import os
 import socket
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import structlog
 
 from podvnet.kube.cluster_api import Api, ApiError, Document
+from podvnet.kube.controller_metrics import Readings
 from podvnet.kube.edge import Edge
 from podvnet.kube.endpoint_pool import Slice, read_slice
 from podvnet.kube.holdings import Holdings
@@ -90,12 +92,15 @@ class ServiceController:
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
-        self._services = ObjectWatch(self.api, SERVICES, self._wake.set)
-        self._slices = ObjectWatch(self.api, SLICES, self._wake.set)
+        self._behind: float | None = None
+        """Since when something is wanted that is not carried out."""
+        self._outcomes: Counter[str] = Counter()
+        self._services = ObjectWatch(self.api, SERVICES, self._changed)
+        self._slices = ObjectWatch(self.api, SLICES, self._changed)
         self._parsed_services = _Parsed[Service](read_service)
         self._parsed_slices = _Parsed[Slice | None](read_slice)
         holder = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
-        self._lease = Lease(self.api, self.settings.namespace, LEASE, holder, self._wake.set)
+        self._lease = Lease(self.api, self.settings.namespace, LEASE, holder, self._changed)
         self._holdings = Holdings(self.edge, self.home)
         desk = ServiceDesk(self.api, self.home.names.cluster, self._find, self._services.learn, self._services.forget)
         self._rounds = ServiceRounds(self.home, self._holdings, desk, lambda: self._lease.held)
@@ -106,6 +111,23 @@ class ServiceController:
         async with asyncio.TaskGroup() as tasks:
             for each in (self._services.follow(), self._slices.follow(), self._lease.keep(), self._work()):
                 tasks.create_task(each)
+
+    def readings(self) -> Readings:
+        """What is measured now."""
+        return Readings(
+            leader=self._lease.held,
+            services=self._rounds.states,
+            behind=0.0 if self._behind is None else time.monotonic() - self._behind,
+            rounds=self._outcomes,
+            tally=self._rounds.tally,
+            left=self.edge.writes_left,
+            followed={"services": self._services.fresh, "endpointslices": self._slices.fresh},
+        )
+
+    def _changed(self) -> None:
+        self._wake.set()
+        if self._behind is None:
+            self._behind = time.monotonic()
 
     async def _work(self) -> None:
         await self._services.listed.wait()
@@ -119,6 +141,7 @@ class ServiceController:
                 self._wake.clear()
                 # Somebody else may write now, so nothing is known any more.
                 self._holdings.forget_all()
+                self._rounds.states, self._behind = {}, None
                 pause = None
                 continue
             await asyncio.sleep(max(_BREATH, self._pace.wait(time.monotonic())))
@@ -132,9 +155,13 @@ class ServiceController:
             except (InterruptedRoundError, ApiError) as error:
                 retry_after = error.retry_after if isinstance(error, InterruptedRoundError) else None
                 wait = self._pace.failed(time.monotonic(), retry_after)
+                self._outcomes["interrupted"] += 1
                 _log.warning("interrupted; it is tried again", error=str(error), wait=wait)
                 pause = wait
                 continue
+            self._outcomes["done"] += 1
+            # What changed meanwhile changed after this round looked, so it waits since then at most.
+            self._behind = now if self._wake.is_set() else None
             if done.writes:
                 wrote = time.monotonic()
                 self._pace.wrote(wrote, self.edge.writes_left)

@@ -68,7 +68,7 @@ class ServiceDesk:
         self._learn = learn
         self._forget = forget
         self._clock = clock
-        self._said: dict[tuple[str, Notice], None] = {}
+        self._said: dict[str, set[Notice]] = {}
         self._left: dict[str, tuple[float, float]] = {}
         """By uid, how many Events more there may be, and when that was so."""
 
@@ -99,14 +99,13 @@ class ServiceDesk:
 
     async def say(self, service: Service, notice: Notice) -> None:
         """Make an Event of what is to be said, or count one that was made; once for as long as it is remembered."""
-        key = service.uid, notice
-        if key in self._said:
+        if notice in self._said.get(service.uid, ()):
             return
         document = self._find(service.uid)
         if document is None or not self._may_say(service.uid):
             return
         await self._event(service, document["metadata"]["uid"], notice)
-        self._said[key] = None
+        self._said.setdefault(service.uid, set()).add(notice)
         while len(self._said) > _REMEMBERED:
             self._said.pop(next(iter(self._said)))
 
@@ -123,9 +122,8 @@ class ServiceDesk:
 
     def unsay(self, service: Service, kept: set[Notice]) -> None:
         """Forget what has been said of a Service but for what still holds: it is news when it comes back."""
-        for uid, notice in [each for each in self._said if each[0] == service.uid and each[1] not in kept]:
-            if notice.warning:
-                del self._said[uid, notice]
+        said = self._said.get(service.uid, set())
+        said -= {each for each in said if each.warning and each not in kept}
 
     async def _event(self, service: Service, uid: str, notice: Notice) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

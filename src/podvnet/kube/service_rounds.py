@@ -8,7 +8,7 @@ they are tried one by one, so that nobody waits for another's mistake.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from podvnet.kube.notice import Notice
 from podvnet.kube.service import Service, read_service
 from podvnet.kube.service_desk import StaleError
 from podvnet.kube.service_steps import Chart, Claim, Delete, Outlook, Put, Release, Report, Step, look, owners
+from podvnet.kube.write_tally import WriteTally
 from podvnet.kube.written_documents import WrittenDocuments
 from podvnet.model.address import Address
 
@@ -103,6 +104,8 @@ class ServiceRounds:
     Attributes:
         may_write: asked before every write: whether it is still upon us.
         clock: seconds.
+        tally: of requests that write.
+        states: how many Services stand how, as the last look saw them.
     """
 
     home: Home
@@ -111,6 +114,8 @@ class ServiceRounds:
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.monotonic
     _refused: dict[str, _Refused] = field(default_factory=dict)
+    tally: WriteTally = field(default_factory=WriteTally)
+    states: Mapping[str, int] = field(default_factory=dict)
     _alone: list[str] | None = None
     """The uids still to be tried one by one; None: all are tried together."""
     _conflicts: dict[str, int] = field(default_factory=dict)
@@ -129,6 +134,7 @@ class ServiceRounds:
         self._written.clear()
         for _ in range(_LOOKS):
             outlook = await self._look(chart, tidy=tidy)
+            self.states = outlook.states
             await self._tell(chart, outlook)
             if not outlook.steps:
                 if self._alone is None:
@@ -209,12 +215,14 @@ class ServiceRounds:
     async def _write(self, chart: Chart, step: Put | Delete) -> bool:
         """Write a resource; False: look again."""
         self._writes += 1
+        self.tally.wrote(step.id)
         try:
             if isinstance(step, Put):
                 await self.holdings.put(step.id, step.document)
             else:
                 await self.holdings.delete(step.id)
         except RefusedError as error:
+            self.tally.failed(error)
             if error.status == _CHANGED or (error.status == _MISSING and step.id.top != step.id):
                 return self._collided(step, error)
             if error.retryable and not self._persists(step, error):
@@ -222,6 +230,7 @@ class ServiceRounds:
             await self._blame(chart, step, error)
             return False
         except SourceError as error:
+            self.tally.failed(error)
             raise InterruptedRoundError(str(error), error.retry_after) from error
         self._conflicts.pop(step.id.key, None)
         if isinstance(step, Put):

@@ -8,7 +8,7 @@ pod; and all that was made is gone before the Service may go.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from podvnet.kube.arrangement import Arrangement, Served, arrange
@@ -78,11 +78,13 @@ class Outlook:
         steps: in any order; then look again. None: all is as it is wanted.
         notices: by uid, what there is to say.
         untidy: a security group lets in more than it needs to; that waits.
+        states: how many Services are served, are left as they are, and are let go.
     """
 
     steps: tuple[Step, ...]
     notices: Mapping[str, tuple[Notice, ...]]
     untidy: bool = False
+    states: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,8 @@ def look(
     """
     notices: dict[str, list[Notice]] = {}
     wishes, claims, held = [], [], set(waiting)
-    for service in chart.services:
-        if not chart.is_ours(service):
-            continue
+    ours = list(filter(chart.is_ours, chart.services))
+    for service in ours:
         wish, said = read_wish(service)
         amiss = unusable_group(service, wish.group if wish else "", estate)
         notices[service.uid] = [*said, *unreadable_groups(service.kept_groups, estate), *amiss]
@@ -160,7 +161,9 @@ def look(
     notices |= {each.uid: unreadable_groups(each.kept_groups, estate) for each in released}
     steps, untidy = _steps(arrangement, released, home, estate, tidy=tidy, settled=settled)
     told = {uid: tuple(each) for uid, each in notices.items() if each}
-    return Outlook((*claims, *steps), told, untidy)
+    going = sum(chart.lets_go(each, home.names.cluster) for each in chart.services)
+    states = {"served": len(arrangement.served), "held": len(ours) - len(arrangement.served), "going": going}
+    return Outlook((*claims, *steps), told, untidy, states)
 
 
 def _steps(
