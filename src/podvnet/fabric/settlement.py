@@ -12,6 +12,7 @@ from typing import Any
 
 from podvnet.fabric.arm.application_security_groups import ApplicationSecurityGroups
 from podvnet.fabric.arm.children import spelt_as
+from podvnet.fabric.arm.circuit_links import check_links
 from podvnet.fabric.arm.connections import Connections
 from podvnet.fabric.arm.express_route_circuits import ExpressRouteCircuits, follow_circuits
 from podvnet.fabric.arm.fields import Fields
@@ -154,13 +155,14 @@ def complete(world: World) -> None:
 
     Raises:
         ArmError: the NICs of a VM are in several virtual networks, there is no default outbound address left, an
-            inbound NAT rule has too few ports for its pool, or a gateway's subnet has what it cannot be with.
+            inbound NAT rule has too few ports for its pool, a gateway's subnet has what it cannot be with, or circuits
+            that meet have a link in common.
     """
     follow_endpoints(world)
     place_nics(world)
     pair_peerings(world)
     check_gateway_subnets(world)
-    follow_circuits(world)
+    check_links(follow_circuits(world), world)
     drop_orphans(world)
     give_nat_ports(world)
     follow_zone_groups(world)

@@ -78,6 +78,26 @@ def test_it_is_provisioned_as_long_as_a_site_has_its_service_key(gated: World, a
     assert alone.documents[LINE]["properties"]["serviceProviderProvisioningState"] == "Provisioned"
 
 
+def test_circuits_that_meet_have_links_of_their_own(gated: World, document: Make, altered: Make) -> None:
+    second = put(gated, document(CIRCUITS, "second", circuit()))
+    keys = [{"id": "expressRouteCircuits/line"}, {"id": "expressRouteCircuits/second"}]
+    put(gated, altered(gated, ON_PREMISES_SITES, "office", circuits=keys))
+    with pytest.raises(
+        ArmError, match=r"expressRouteCircuits/second both lead to \S+/office by links of 172\.16\.1\.4"
+    ):
+        put(
+            gated.copy(),
+            altered(gated, CIRCUITS, "second", peerings=[peering(primaryPeerAddressPrefix="172.17.1.0/30")]),
+        )
+    # At two sites they do not meet, until a gateway has connections to both.
+    put(gated, altered(gated, ON_PREMISES_SITES, "office", circuits=keys[:1]))
+    put(gated, document(ON_PREMISES_SITES, "branch", {"addressPrefixes": ["192.168.64.0/24"], "circuits": keys[1:]}))
+    put(gated, altered(gated, CIRCUITS, "second", peerings=[peering()]))
+    ends = {"virtualNetworkGateway1": {"id": "virtualNetworkGateways/er"}, "peer": {"id": second["id"]}}
+    with pytest.raises(ArmError, match=r"both lead to \S+virtualNetworkGateways/er by links of 172\.16\.1\.0/30"):
+        put(gated, document(CONNECTIONS, "to-second", {"connectionType": "ExpressRoute"} | ends))
+
+
 def test_a_disabled_peering_carries_nothing(gated: World, altered: Make) -> None:
     assert intent_of(put(gated, altered(gated, CIRCUITS, "line", peerings=[peering(state="Disabled")]))).peering is None
 

@@ -120,3 +120,24 @@ def test_two_connections_of_a_gateway_do_not_lead_to_one_device(
     gated.put(settle(document(CONNECTIONS, "to-twin", link), gated))
     same = altered(gated, LOCAL_GATEWAYS, "twin", gatewayIpAddress=None, fqdn="OFFICE.example")
     assert "to the device office.example already" in refusal(same, gated).message
+
+
+def test_two_devices_do_not_speak_bgp_from_one_address(
+    gated: World, document: Make, altered: Make, refusal: Refusal
+) -> None:
+    office = gated.documents[key(LOCAL_GATEWAYS, "office")]["properties"]["bgpSettings"]
+    other = device(bgpSettings=BGP | {"bgpPeeringAddress": "192.168.255.77"})
+    gated.put(settle(document(LOCAL_GATEWAYS, "twin", other), gated))
+    link = {
+        "connectionType": "IPsec",
+        "virtualNetworkGateway1": {"id": "virtualNetworkGateways/vpn"},
+        "localNetworkGateway2": {"id": "localNetworkGateways/twin"},
+        "enableBgp": True,
+    }
+    gated.put(settle(document(CONNECTIONS, "to-twin", link), gated))
+    same = altered(gated, LOCAL_GATEWAYS, "twin", bgpSettings=office)
+    assert "to-office speaks BGP with 192.168.255.1 already" in refusal(same, gated).message
+    # Of a device that does not speak by its connection the address means nothing.
+    gated.put(settle(document(CONNECTIONS, "to-twin", link | {"enableBgp": False}), gated))
+    gated.put(settle(same, gated))
+    assert "to-office speaks BGP with 192.168.255.1" in refusal(document(CONNECTIONS, "to-twin", link), gated).message

@@ -236,7 +236,7 @@ def _check_tunnel(
             raise properties.error("InvalidRequestFormat", what, "virtualNetworkGateway2")
         speaks = end["properties"]["enableBgp"]
     else:
-        refuse_same_device(properties, str(resource), gateway["id"], end, world)
+        refuse_same_device(properties, str(resource), gateway["id"], end, world, bgp=bgp)
         speaks = "bgpSettings" in end["properties"]
     if bgp and not (speaks and gateway["properties"]["enableBgp"]):
         silent = end if gateway["properties"]["enableBgp"] else gateway

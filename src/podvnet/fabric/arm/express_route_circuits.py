@@ -136,12 +136,16 @@ def authorization_with(properties: Fields, circuit: Document, key: str, connecti
     return str(found["name"])
 
 
-def follow_circuits(world: World) -> None:
-    """Bring the states of all circuits up to date with what the sites have."""
-    for circuit in list(world.of_type(CIRCUITS)):
+def follow_circuits(world: World) -> list[Document]:
+    """Bring the states of all circuits up to date with what the sites have; the circuits."""
+    circuits = list(world.of_type(CIRCUITS))
+    for place, circuit in enumerate(circuits):
         state = _state(provisioned=is_provisioned(circuit, world))
         if circuit["properties"]["serviceProviderProvisioningState"] != state:
-            world.put(circuit | {"properties": circuit["properties"] | {"serviceProviderProvisioningState": state}})
+            properties = circuit["properties"] | {"serviceProviderProvisioningState": state}
+            circuits[place] = circuit | {"properties": properties}
+            world.put(circuits[place])
+    return circuits
 
 
 def live_authorizations(circuit: Document, world: World) -> None:

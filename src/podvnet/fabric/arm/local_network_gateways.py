@@ -74,8 +74,13 @@ def read_prefixes(fields: Fields, key: str = "addressPrefixes") -> list[Prefix]:
     return prefixes
 
 
-def refuse_same_device(fields: Fields, connection: str, gateway: str, device: Document, world: World) -> None:
-    """Refuse a second connection of a gateway to one device.
+def refuse_same_device(
+    fields: Fields, connection: str, gateway: str, device: Document, world: World, *, bgp: bool
+) -> None:
+    """Refuse a second connection of a gateway to one device, or one with BGP to the address of another's.
+
+    Source: Azure document "Highly available cross-premises and VNet-to-VNet connectivity": each device has a public
+    address, and a BGP peer address, of its own.
 
     Args:
         fields: where the error points.
@@ -83,6 +88,7 @@ def refuse_same_device(fields: Fields, connection: str, gateway: str, device: Do
         gateway: the id of its gateway.
         device: the local network gateway it is to lead to.
         world: where the other connections are.
+        bgp: the connection speaks it.
 
     Raises:
         ArmError: which one leads there already.
@@ -100,6 +106,10 @@ def refuse_same_device(fields: Fields, connection: str, gateway: str, device: Do
             device["properties"]
         ):
             what = f"{other['id']} connects {gateway} to the device {address_of(device['properties'])} already"
+            raise fields.error("InvalidRequestFormat", what)
+        speakers = [each["properties"].get("bgpSettings", {}).get("bgpPeeringAddress") for each in (found, device)]
+        if bgp and properties["enableBgp"] and speakers[0] == speakers[1]:
+            what = f"{other['id']} speaks BGP with {speakers[0]} already; each device has an address of its own for it"
             raise fields.error("InvalidRequestFormat", what)
 
 
@@ -166,4 +176,5 @@ def _check_connections(properties: Fields, resource: ResourceId, document: Docum
             raise properties.error("InvalidRequestFormat", f"{user} speaks BGP with it", "bgpSettings")
         if connection["enableBgp"]:
             refuse_one_system(properties, user, document, world)
-        refuse_same_device(properties, user, connection["virtualNetworkGateway1"]["id"], document, world)
+        gateway = connection["virtualNetworkGateway1"]["id"]
+        refuse_same_device(properties, user, gateway, document, world, bgp=connection["enableBgp"])
