@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 from podvnet.azure.resource_manager import RefusedError, Resource, ResourceManager
 from podvnet.kube.home import Document
@@ -24,6 +24,10 @@ class Edge(Protocol):
     @property
     def writes_left(self) -> int | None:
         """How many writes are taken before they are refused; None when nobody says."""
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write is under way, though who asked for it may not wait any more."""
 
     async def get(self, resource: ResourceId) -> Resource | None:
         """Read a resource; None when it is not there."""
@@ -48,12 +52,18 @@ class ManagerEdge:
     def __init__(self, manager: Callable[[], ResourceManager]) -> None:
         self._make = manager
         self._made: ResourceManager | None = None
+        self._write: Future[Any] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resource-manager")
 
     @property
     def writes_left(self) -> int | None:
         """See :class:`Edge`."""
         return self._made.writes_left if self._made else None
+
+    @property
+    def writing(self) -> bool:
+        """See :class:`Edge`."""
+        return self._write is not None and not self._write.done()
 
     async def get(self, resource: ResourceId) -> Resource | None:
         """See :class:`Edge`."""
@@ -65,11 +75,13 @@ class ManagerEdge:
 
     async def put(self, resource: ResourceId, document: Document, etag: str) -> Resource:
         """See :class:`Edge`."""
-        return await self._ask(lambda manager: manager.settle(resource, manager.put(resource, document, etag)))
+        return await self._ask(
+            lambda manager: manager.settle(resource, manager.put(resource, document, etag)), writes=True
+        )
 
     async def delete(self, resource: ResourceId) -> None:
         """See :class:`Edge`."""
-        await self._ask(lambda manager: manager.delete(resource))
+        await self._ask(lambda manager: manager.delete(resource), writes=True)
 
     async def ask(self, question: Callable[[ResourceManager], _Answer]) -> _Answer:
         """Ask something else."""
@@ -79,8 +91,11 @@ class ManagerEdge:
         """Ask nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, question: Callable[[ResourceManager], _Answer]) -> _Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self._manager()))
+    async def _ask(self, question: Callable[[ResourceManager], _Answer], *, writes: bool = False) -> _Answer:
+        asked = self._thread.submit(lambda: question(self._manager()))
+        if writes:
+            self._write = asked
+        return await asyncio.wrap_future(asked)
 
     def _manager(self) -> ResourceManager:
         if self._made is None:

@@ -55,13 +55,24 @@ class Lease:
         api: the cluster's.
         holder: a name that nobody else has.
         changed: called when it becomes ours, or is lost.
+        busy: whether something is under way that must be over before it is another's: then it runs out by itself.
     """
 
-    def __init__(self, api: Api, namespace: str, name: str, holder: str, changed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        holder: str,
+        changed: Callable[[], object],
+        *,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._api = api
         self._namespace, self._name = namespace, name
         self._holder = holder
         self._changed = changed
+        self._busy = busy
         self._seen: tuple[str, float] = "", 0.0
         self._renewed = float("-inf")
 
@@ -81,7 +92,7 @@ class Lease:
                     self._changed()
                 await asyncio.sleep(_RETRY)
         finally:
-            if self.held:
+            if self.held and not self._busy():
                 await asyncio.shield(self._give_up())
 
     async def _try(self) -> None:

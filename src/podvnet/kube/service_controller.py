@@ -100,7 +100,9 @@ class ServiceController:
         self._parsed_services = _Parsed[Service](read_service)
         self._parsed_slices = _Parsed[Slice | None](read_slice)
         holder = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
-        self._lease = Lease(self.api, self.settings.namespace, LEASE, holder, self._changed)
+        self._lease = Lease(
+            self.api, self.settings.namespace, LEASE, holder, self._changed, busy=lambda: self.edge.writing
+        )
         self._holdings = Holdings(self.edge, self.home)
         desk = ServiceDesk(self.api, self.home.names.cluster, self._find, self._services.learn, self._services.forget)
         self._rounds = ServiceRounds(self.home, self._holdings, desk, lambda: self._lease.held)

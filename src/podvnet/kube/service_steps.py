@@ -188,8 +188,11 @@ def _steps(
     ]  # fmt: skip
     shrinking = [each for each in _group_puts(arrangement, home, estate, growing=False) if not settled(each)]
     gone = {each.uid for each in released}
+    last: list[Step] = []
     if tidy or any(each.movers & gone for each in shrinking):
-        steps += shrinking
+        steps += [each for each in shrinking if each.movers]
+        # What is about nobody any more, as rules that were shared, may be refused without anybody's waiting for it.
+        last += [each for each in shrinking if not each.movers]
         shrinking = []
     for each in served:
         addresses = tuple(front.address for front in each.fronts if front.address)
@@ -202,7 +205,7 @@ def _steps(
                 steps.append(Report(service, ()))
             else:
                 steps.append(Release(service))
-    return steps, bool(shrinking)
+    return [*steps, *last], bool(shrinking)
 
 
 def _claim(service: Service, wish: Wish | None, home: Home) -> Claim | None:

@@ -49,6 +49,11 @@ class MemoryEdge:
         """See :class:`podvnet.kube.edge.Edge`."""
         return self.left
 
+    @property
+    def writing(self) -> bool:
+        """See :class:`podvnet.kube.edge.Edge`: who is asked here has done it at once."""
+        return False
+
     async def get(self, resource: ResourceId) -> Resource | None:
         """See :class:`podvnet.kube.edge.Edge`."""
         self._begin("GET", resource)

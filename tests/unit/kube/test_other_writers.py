@@ -125,3 +125,25 @@ def test_a_resource_that_answers_500_for_ever_keeps_no_other_service_waiting(sta
             stage.round()
     assert stage.cluster.addresses("good")
     assert stage.reasons("bad") == {"SyncLoadBalancerFailed"}
+
+
+def test_a_shared_rule_that_cannot_be_taken_back_keeps_nobody_waiting(stage: ServiceStage) -> None:
+    stage.cluster.put("old", [80], {f"{AZURE}shared-securityrule": "true"})
+    stage.cluster.serve("old", "10.1.0.11")
+    stage.settle()
+    stage.cluster.delete("old")
+    stage.cluster.put("new", [80], INTERNAL)
+
+    def refuse(method: str, resource: ResourceId) -> None:
+        if (method, resource) == ("PUT", GUARD):
+            raise RefusedError("forbidden", "", 403, "AuthorizationFailed", None)
+
+    stage.edge.before = refuse
+    for _ in range(2):
+        with contextlib.suppress(InterruptedRoundError):
+            stage.round()
+    assert stage.cluster.addresses("new")
+    assert list(stage.cluster.services) == ["new"]
+    stage.edge.before = lambda method, resource: None
+    stage.settle()
+    assert stage.security() == []
