@@ -84,6 +84,17 @@ def test_who_has_the_number_of_one_that_has_ended_is_left_alone(
     assert not process.runs()
 
 
+def test_what_cannot_be_watched_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(process: int) -> int:
+        raise OSError(process)
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    with pytest.raises(OSError, match=r"\d"):
+        KeptProcess(place, SLEEP).begin()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
 def test_a_log_is_emptied_while_its_writer_goes_on(place: Place, begun: Callable[..., KeptProcess]) -> None:
     told = place.run / "told"
     os.mkfifo(told)

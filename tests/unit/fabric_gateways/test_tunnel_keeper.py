@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from podvnet.fabric.gateways import charon_settings, kept_process, program, tunnel_keeper
 from podvnet.fabric.gateways.tunnel_keeper import TunnelKeeper
+from podvnet.fabric.services.program import MissingProgramError
 from podvnet.linux import namespace
 from podvnet.model.intent import Intent
 from podvnet.plan.tunnel_ends import TunnelEnd, tunnel_ends
@@ -100,6 +104,44 @@ def test_a_later_life_begins_a_charon_anew_that_was_told_to_wait_otherwise(end: 
         before = process(run)
     with kept(replace(end, dpd_timeout=end.dpd_timeout + 3), run, discard=True):
         assert process(run) != before
+
+
+def test_a_program_that_is_missing_is_missed_once_in_the_log(
+    end: TunnelEnd, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def missing() -> Path:
+        nonlocal tries
+        tries += 1
+        msg = "there is no charon"
+        raise MissingProgramError(msg)
+
+    monkeypatch.setattr(program, "charon", missing)
+    monkeypatch.setattr(tunnel_keeper, "_SECONDS_BETWEEN_STARTS", 0.01)
+    with capture_logs() as said:
+        keeper = TunnelKeeper(end, run)
+        keeper.wait()
+        assert keeper.failure == "there is no charon"
+        assert eventually(lambda: tries > 5, SECONDS)
+        keeper.finish(discard=True)
+    assert [(each["event"], each["reason"]) for each in said] == [("program_failed", "there is no charon")]
+
+
+def test_each_end_of_a_program_that_had_answered_is_logged(end: TunnelEnd, run: Path) -> None:
+    def kill(times: int) -> None:
+        before = process(run)
+        os.kill(int(before), signal.SIGKILL)
+        assert eventually(lambda: events().count("program_failed") == times, SECONDS)
+        assert eventually(lambda: process(run) not in {"", before}, SECONDS)
+        assert eventually(lambda: requests(run).count("load-conn") == times + 1, SECONDS)
+
+    def events() -> list[str]:
+        return [each["event"] for each in said]
+
+    with capture_logs() as said, kept(end, run, discard=True):
+        kill(1)
+        kill(2)
 
 
 def test_the_name_of_a_key_holds_none_of_it(end: TunnelEnd, run: Path) -> None:

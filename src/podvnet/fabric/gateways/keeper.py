@@ -34,6 +34,8 @@ class Keeper:
         self._settled = threading.Event()
         self._to_reset = threading.Event()
         self._over = threading.Event()
+        self._said = ""
+        """The failure that was logged last."""
         self._discard = False
         self._lock = threading.Lock()
         self._heard, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -80,6 +82,17 @@ class Keeper:
             os.close(self._heard)
             os.close(self._bell)
             self._bell = -1
+
+    def _complain(self) -> None:
+        """Log why what is kept does not run: once, however often it is begun in vain."""
+        if self.failure != self._said:
+            _log.error("program_failed", keeper=self._thread.name, reason=self.failure)
+        self._said = self.failure
+
+    def _answers_now(self) -> None:
+        """What is kept runs: whoever waits may go on, and the next failure is another one."""
+        self.failure = self._said = ""
+        self._settled.set()
 
     def _is_over(self) -> bool:
         return self._over.is_set()

@@ -113,8 +113,13 @@ class KeptProcess:
             setsid=True,
             setsigdef=[signal.SIGPIPE],  # which Python ignores
         )
-        self.descriptor = os.pidfd_open(self._child)
-        self._pid_file.write_text(str(self._child), encoding="ascii")
+        try:
+            self.descriptor = os.pidfd_open(self._child)
+            self._pid_file.write_text(str(self._child), encoding="ascii")
+        except OSError:  # neither watched nor to be found again: it must not run
+            os.kill(self._child, signal.SIGKILL)
+            self._close()
+            raise
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, by force if it must be, and wait until it has ended."""

@@ -10,8 +10,6 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from podvnet.fabric.gateways import frr_settings, program
 from podvnet.fabric.gateways.keeper import Keeper, written
 from podvnet.fabric.gateways.kept_process import KeptProcess, Place
@@ -20,8 +18,6 @@ from podvnet.fabric.gateways.vty import Vty, VtyError
 from podvnet.fabric.services.program import MissingProgramError
 from podvnet.model.address import Address
 from podvnet.plan.speakers import Speaker
-
-_log = structlog.get_logger()
 
 DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -113,7 +109,7 @@ class SpeakerKeeper(Keeper):
                 self._changed()
             self._settled.set()
             if not self._is_over():
-                _log.error("speaker_failed", speaker=self._speaker.namespace, reason=self.failure)
+                self._complain()
                 self._rest(_SECONDS_BETWEEN_STARTS)
         for each in daemons:
             if self._discard:
@@ -170,7 +166,7 @@ class SpeakerKeeper(Keeper):
             socket.unlink(missing_ok=True)
             each.begin()
             deadline = time.monotonic() + _SECONDS_FOR_ZEBRA
-            while not _answers(socket):
+            while not _answers(socket) and not self._is_over():
                 if not each.runs() or time.monotonic() > deadline:
                     msg = f"{each.name} does not run: {each.last_words()}"
                     raise OSError(msg)
@@ -185,8 +181,7 @@ class SpeakerKeeper(Keeper):
     def _follow(self, daemons: list[KeptProcess]) -> None:
         """Follow the daemons until one ends, or all are to be left."""
         with Vty(self._socket("bgpd")) as vty:
-            self._settled.set()
-            self.failure = ""
+            self._answers_now()
             while all(each.runs() for each in daemons) and not self._is_over():
                 self._settle(vty, daemons)
                 self._look(vty)

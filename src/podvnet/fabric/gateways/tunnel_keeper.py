@@ -102,7 +102,7 @@ class TunnelKeeper(Keeper):
                 self.failure = str(error)
             self._settled.set()
             if not self._is_over():
-                _log.error("tunnel_program_ended", tunnel=self._end.namespace, reason=self.failure)
+                self._complain()
                 self.state = replace(self.state, status=ConnectionStatus.NOT_CONNECTED)
                 self._changed()
                 self._told = None
@@ -151,8 +151,7 @@ class TunnelKeeper(Keeper):
             try:
                 with Vici(self._run / "vici") as vici:
                     self._settle(vici)
-                    self.failure = ""
-                    self._settled.set()
+                    self._answers_now()
                     while process.runs() and not self._is_over():
                         self._settle(vici)
                         self._look(vici)
