@@ -84,6 +84,20 @@ def test_who_has_the_number_of_one_that_has_ended_is_left_alone(
     assert not process.runs()
 
 
+def test_the_programs_of_a_bubble_are_left_alone(
+    place: Place, begun: Callable[..., KeptProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = begun(*SLEEP)
+    (place.run / "sleep.process").unlink()
+    with monkeypatch.context() as bubble:
+        bubble.setattr(kept_process, "_processes_of", lambda each: int(each == os.getpid()))
+        kept_process.end_strays(place.run.parent, set())
+        assert not KeptProcess(place, SLEEP).adopt()
+        assert process.runs()
+    kept_process.end_strays(place.run.parent, set())
+    assert not process.runs()
+
+
 def test_what_cannot_be_watched_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(process: int) -> int:
         raise OSError(process)

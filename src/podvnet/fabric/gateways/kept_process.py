@@ -181,6 +181,8 @@ def is_readable(seconds: float, *descriptors: int) -> bool:
 
 
 def _end_marked(is_meant: Callable[[Path], bool]) -> None:
+    """End programs by their marks; not those of a bubble, whose fabric has directories of the same names."""
+    own = _processes_of(os.getpid())
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -190,11 +192,16 @@ def _end_marked(is_meant: Callable[[Path], bool]) -> None:
             try:
                 # Looked at only now: the number of one that has ended meanwhile is another's.
                 mark = _mark_of(process)
-                if mark and is_meant(Path(mark)):
+                if mark and is_meant(Path(mark)) and _processes_of(process) == own:
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     is_readable(_SECONDS_TO_END, descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _processes_of(process: int) -> int:
+    """The namespace of processes that one is in."""
+    return Path(f"/proc/{process}/ns/pid").stat().st_ino
 
 
 def _mark_of(process: int) -> str:
