@@ -1,6 +1,6 @@
 """The private peering of an ExpressRoute circuit: two links, the autonomous systems at their ends, the key of BGP.
 
-Source: Azure document "ExpressRoute routing requirements".
+Source: Azure document "ExpressRoute routing requirements": two /30, and of autonomous systems 65515 to 65520 reserved.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from podvnet.model.resource_id import ResourceId
 
 PRIVATE_PEERING = "AzurePrivatePeering"
 _VLAN = (1, 4094)
+_RESERVED = range(65515, 65521)
 _LINK = 30
 
 
@@ -65,7 +66,8 @@ def settle_peering(
     links = [_link(properties, key) for key in ("primaryPeerAddressPrefix", "secondaryPeerAddressPrefix")]
     if links[0] == links[1]:
         raise properties.error("InvalidRequestFormat", "the two links are one", "secondaryPeerAddressPrefix")
-    properties.integer("peerASN")
+    if properties.integer("peerASN") in _RESERVED:
+        raise properties.error("InvalidRequestFormat", f"{_RESERVED[0]} to {_RESERVED[-1]} are reserved", "peerASN")
     properties.integer("vlanId")
     settled: Document = {
         "provisioningState": "Succeeded",
