@@ -7,7 +7,6 @@ already is left to them, and the log of the process says so.
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from podvnet.fabric.flow_log import FlowLogFiles, Reading
 from podvnet.linux import namespace
 from podvnet.linux.error import KernelError
 from podvnet.linux.packet_log import PacketLog
+from podvnet.linux.readable import is_readable
 from podvnet.model.intent import Intent
 from podvnet.model.resource_id import ResourceId
 from podvnet.plan import names
@@ -90,7 +90,7 @@ class FlowLogCollector:
     def _drain(self, label: str) -> None:
         """Note what has been logged in a namespace by now."""
         packets, network = self._open[label]
-        while select.select([packets], [], [], 0)[0]:
+        while is_readable(0, packets.fileno()):
             if label not in self._readings:
                 self._readings[label] = Reading(network, self._seen, self._seen.flow_logs.values())
             reading = self._readings[label]

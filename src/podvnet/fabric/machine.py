@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import uuid
 from pathlib import Path
 
 from podvnet.linux import control_group, mount, mount_namespace, namespace
+from podvnet.linux.readable import is_readable
 from podvnet.model.address import MANAGEMENT_ADDRESS, MANAGEMENT_NAME
 
 CERTIFICATE = Path("/etc/podvnet/ca.pem")
@@ -185,7 +185,7 @@ def _wait_for_end(process: int, deadline: float) -> None:
     except ProcessLookupError:
         return
     try:
-        select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        is_readable(max(0.0, deadline - time.monotonic()), descriptor)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process, os.WNOHANG)  # a child of ours leaves a zombie otherwise
     finally:

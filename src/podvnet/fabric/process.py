@@ -13,8 +13,9 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -105,7 +106,7 @@ async def _serve(run: Path, state: Path, guest_command: tuple[str, ...], ready: 
         prober.tell(),
         teller.run(),
     )
-    followers = [asyncio.create_task(each) for each in (*following, sampler.run())]
+    followers = [_begun(each) for each in (*following, sampler.run())]
     try:
         # VMs ask the platform and the resource manager while they boot, so recovery runs beside the servers.
         await turn.take(fabric.recover)
@@ -149,6 +150,18 @@ async def _follow(
         await responders.follow()
         flows.follow()
         prober.follow()
+
+
+def _begun(following: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that says at once of what it ends: it is awaited only when the fabric stops."""
+
+    def say(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()):
+            _log.error("follower_ended", follower=str(task.get_coro()), exc_info=bug)
+
+    task = asyncio.create_task(following)
+    task.add_done_callback(say)
+    return task
 
 
 def _unix_socket(path: Path) -> socket.socket:

@@ -13,9 +13,10 @@ import pytest
 
 from podvnet.fabric.gateways import kept_process, program, tunnel_keeper
 from podvnet.fabric.gateways.keeper import Keeper
-from podvnet.fabric.gateways.kept_process import KeptProcess, Place, is_readable
+from podvnet.fabric.gateways.kept_process import KeptProcess, Place
 from podvnet.fabric.gateways.tunnel_keeper import TunnelKeeper
 from podvnet.linux import namespace
+from podvnet.linux.readable import is_readable
 from podvnet.model.intent import Intent
 from podvnet.plan.tunnel_ends import tunnel_ends
 from podvnet.testing.cni import eventually

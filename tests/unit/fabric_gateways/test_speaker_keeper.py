@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from podvnet.fabric.gateways import frr_settings, kept_process, program, speaker_keeper
-from podvnet.fabric.gateways.kept_process import is_readable
 from podvnet.fabric.gateways.speaker_keeper import SpeakerKeeper
 from podvnet.fabric.gateways.states import BgpState
 from podvnet.linux import namespace
+from podvnet.linux.readable import is_readable
 from podvnet.model.intent import Intent
 from podvnet.plan.speakers import Speaker, speakers
 from podvnet.testing.cni import eventually

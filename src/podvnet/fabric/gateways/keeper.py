@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from podvnet.fabric.gateways.kept_process import is_readable
+from podvnet.linux.readable import is_readable
 
 _log = structlog.get_logger()
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from podvnet.linux import namespace
+from podvnet.linux.readable import is_readable
 
 _MARK = "PODVNET_PROGRAM"
 _SECONDS_TO_END = 3.0
@@ -169,17 +169,6 @@ def end_strays(directory: Path, wanted: set[Path]) -> None:
     _end_marked(lambda mark: mark.is_relative_to(directory) and mark.parent not in wanted)
 
 
-def is_readable(seconds: float, *descriptors: int) -> bool:
-    """Tell whether one of several descriptors is readable, waiting for it at most so long.
-
-    By poll: select takes no descriptor beyond 1,023, and a fabric of many networks has more.
-    """
-    poll = select.poll()
-    for each in descriptors:
-        poll.register(each, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
 def _end_marked(is_meant: Callable[[Path], bool]) -> None:
     """End programs by their marks; not those of a bubble, whose fabric has directories of the same names."""
     own = _processes_of(os.getpid())
@@ -199,9 +188,9 @@ def _end_marked(is_meant: Callable[[Path], bool]) -> None:
                 os.close(descriptor)
 
 
-def _processes_of(process: int) -> int:
+def _processes_of(process: int) -> tuple[int, int]:
     """The namespace of processes that one is in."""
-    return Path(f"/proc/{process}/ns/pid").stat().st_ino
+    return namespace.identity(f"/proc/{process}/ns/pid")
 
 
 def _mark_of(process: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import structlog
 from podvnet.fabric.services.program import MissingProgramError
 from podvnet.fabric.services.recipe import PreparationError, Recipe
 from podvnet.linux import namespace
+from podvnet.linux.readable import is_readable
 from podvnet.plan import names
 
 _log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Keeper:
                 self.failure = str(error)
             _log.error("service_ended", service=name, reason=self.failure)
             self._settled.set()
-            if _readable(self._stop, _SECONDS_BETWEEN_STARTS):
+            if is_readable(_SECONDS_BETWEEN_STARTS, self._stop):
                 return
 
     def _run(self, process: subprocess.Popen[bytes]) -> bool:
@@ -77,7 +77,7 @@ class Keeper:
         descriptor = os.pidfd_open(process.pid)
         try:
             places, deadline = list(self.recipe.places), _SECONDS_TO_ANSWER
-            while places and not _readable(descriptor, _SECONDS_BETWEEN_TRIES, self._stop):
+            while places and not is_readable(_SECONDS_BETWEEN_TRIES, descriptor, self._stop):
                 places = [place for place in places if not _answers(*place)]
                 deadline -= _SECONDS_BETWEEN_TRIES
                 if deadline <= 0:
@@ -86,11 +86,11 @@ class Keeper:
                 self.failure = ""
                 self._settled.set()
                 _log.info("service_up", service=self.recipe.service.id.name, process=process.pid)
-                _readable(descriptor, None, self._stop)
-            by_itself = _readable(descriptor, 0)
+                is_readable(None, descriptor, self._stop)
+            by_itself = is_readable(0, descriptor)
             if not by_itself:
                 end(process.pid, descriptor, kill=self._discard)
-            return by_itself or not _readable(self._stop, 0)
+            return by_itself or not is_readable(0, self._stop)
         finally:
             os.close(descriptor)
             self._settled.set()
@@ -101,29 +101,27 @@ def end(process: int, descriptor: int, *, kill: bool = False) -> None:
     for how in (signal.SIGKILL,) if kill else (signal.SIGINT, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, how)
-        if _readable(descriptor, _SECONDS_TO_END):
+        if is_readable(_SECONDS_TO_END, descriptor):
             return
 
 
 def end_strays(directory: Path) -> None:
-    """End the programs whose files are below a directory: those that another life of the fabric left."""
-    own = f"{directory}/"
+    """End the programs whose files are below a directory: those that another life of the fabric left.
+
+    Not those of a bubble, whose fabric has directories of the same names.
+    """
+    own, processes = f"{directory}/", namespace.identity("/proc/self/ns/pid")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):  # it has ended
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if any(word.startswith(own) for word in words):
+            if any(word.startswith(own) for word in words) and namespace.identity(f"{entry}/ns/pid") == processes:
                 descriptor = os.pidfd_open(int(entry.name))
                 try:
                     end(int(entry.name), descriptor)
                 finally:
                     os.close(descriptor)
-
-
-def _readable(descriptor: int, seconds: float | None, *others: int) -> bool:
-    """Tell whether one of several descriptors is ready, waiting for it at most so long."""
-    return bool(select.select([descriptor, *others], [], [], seconds)[0])
 
 
 def _answers(address: str, port: int) -> bool:
