@@ -7,6 +7,7 @@ write keep a distance; what is wanted by then is what is written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -183,10 +184,10 @@ class ServiceController:
         return max(min(waits), _BREATH)
 
     async def _sleep(self, seconds: float | None) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
+        # Not wait_for, which in Python 3.11 loses the cancellation that comes together with what is waited for.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     def _chart(self) -> Chart:
         slices: dict[tuple[str, str], list[Slice]] = {}
