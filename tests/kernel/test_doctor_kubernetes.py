@@ -90,8 +90,8 @@ def test_kubeadm_is_given_what_nodes_of_clusters_run_with_and_doctor_demands(nod
     facts = vms(node.status())["vm2"]
     settings = NodeSettings(
         "vm2",
-        facts.address,
-        facts.subnet,
+        (facts.address,),
+        facts.subnets,
         facts.pool,
         IPv4Address("10.96.0.10"),
         "localhost/pause:1",

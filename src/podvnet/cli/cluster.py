@@ -81,7 +81,7 @@ def status(as_json: bool) -> None:
         print_json(
             {
                 "server": known.settings.server,
-                "services": str(known.settings.services),
+                "services": ",".join(map(str, known.settings.service_ranges)),
                 "nodes": [asdict(node) for node in state.nodes],
                 "dnsReady": state.dns,
                 "units": units,

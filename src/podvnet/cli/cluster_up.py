@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,12 @@ def command(name: str) -> tuple[str, ...]:
     show_default=True,
     help="How kube-proxy puts Services into the kernel.",
 )
-@click.option("--service-range", help="Where Services get addresses from.  [default: 10.96.0.0/16, if it is free]")
+@click.option(
+    "--service-range",
+    metavar="PREFIX[,PREFIX]",
+    help="Where Services get addresses from, of IPv4 and of IPv6.  [default: 10.96.0.0/16, and fd00:10:96::/112 where"
+    " nodes have IPv6; others if these are taken]",
+)
 @click.option("--domain", default="cluster.local", show_default=True, help="The zone of the cluster's DNS.")
 @click.option("--pause-image", help="The image of pods' sandboxes.  [default: made here]")
 @click.option("--dns-image", help="The image of CoreDNS.  [default: made here]")
@@ -124,15 +129,17 @@ def up(
     facts = vms(status)
     _check(facts, control, names, as_json=as_json)
     own = Images()
+    four, six = service_ranges(service_range, facts, names, network_prefixes(status), as_json=as_json)
     settings = ClusterSettings(
         facts[control].network,
         facts[control].address,
-        _services(service_range, network_prefixes(status), as_json=as_json),
+        four,
         domain,
         ProxyMode(proxy),
         PodMode(mode),
         Images(pause_image or own.pause, dns_image or own.dns),
         unsafe_no_fsync,
+        six,
     )
     made = record.Record(settings, control, tuple(names), max_pods, brought_up)
     made.save(directory())
@@ -195,12 +202,39 @@ def _check(facts: Mapping[str, VmFacts], control: str, names: tuple[str, ...], *
         )
 
 
-def _services(wanted: str | None, network: list[Any], *, as_json: bool) -> IPv4Network:
-    from podvnet.cluster.settings import SettingsError, service_range
+def service_ranges(
+    wanted: str | None, facts: Mapping[str, VmFacts], names: tuple[str, ...], network: list[Any], *, as_json: bool
+) -> tuple[IPv4Network, IPv6Network | None]:
+    """Where Services get addresses from; of IPv6 when all nodes have it, unless only IPv4 is asked for."""
+    from podvnet.cluster.settings import SettingsError, service_range, service_range6
 
+    four, six = _prefixes(wanted, as_json=as_json)
+    mute = next((name for name in names if not facts[name].speaks_ipv6), "")
+    if six and mute:
+        raise FailureError(
+            f"Services cannot have addresses of {six}: {mute} has no IPv6 for itself and pods",
+            "give the NIC of each node ip-configurations of IPv6: one for the VM, further ones for pods",
+            as_json=as_json,
+        )
     try:
-        return service_range(network, IPv4Network(wanted) if wanted else None)
+        return service_range(network, four), None if mute or (four and not six) else service_range6(network, six)
     except SettingsError as error:
         raise FailureError(str(error), as_json=as_json) from None
-    except ValueError as error:
-        raise FailureError(f"{wanted!r} is not a prefix of IPv4: {error}", as_json=as_json) from None
+
+
+def _prefixes(wanted: str | None, *, as_json: bool) -> tuple[IPv4Network | None, IPv6Network | None]:
+    """What ``--service-range`` says: at most one prefix of each IP version."""
+    four: IPv4Network | None = None
+    six: IPv6Network | None = None
+    for text in wanted.split(",") if wanted else ():
+        try:
+            found = ip_network(text)
+        except ValueError as error:
+            raise FailureError(f"{text!r} is not a prefix: {error}", as_json=as_json) from None
+        if isinstance(found, IPv4Network) and four is None:
+            four = found
+        elif isinstance(found, IPv6Network) and six is None:
+            six = found
+        else:
+            raise FailureError(f"{wanted} has two prefixes of IPv{found.version}", as_json=as_json)
+    return four, six

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ class Found:
 
     Attributes:
         max_pods: how many pods there are addresses for; 0: not known.
-        subnet: the first prefix of IPv4 of the NIC's subnet; None: not known.
+        subnets: the first prefix of the NIC's subnet of each IP version that the NIC has, IPv4 first; empty: not known.
         resolver: a ``resolv.conf`` that pods can use; empty: there is none.
         reason: why the NIC is not known; empty when it is.
     """
 
     max_pods: int = 0
-    subnet: Prefix | None = None
+    subnets: tuple[Prefix, ...] = ()
     resolver: str = ""
     reason: str = ""
 
@@ -45,9 +46,12 @@ def look() -> Found:
         return Found(resolver=resolver, reason=f"the agent does not answer: {error}")
     if status["nic"] is None:
         return Found(resolver=resolver, reason=status["reason"])
-    subnets = (parse_prefix(each) for each in status["nic"]["subnets"])
-    subnet = next((each for each in subnets if each.version == 4), None)
-    return Found(agent_status.most_pods(status), subnet, resolver)
+    versions = {ip_address(each).version for each in status["nic"]["primary"]}
+    first: dict[int, Prefix] = {}
+    for each in map(parse_prefix, status["nic"]["subnets"]):
+        first.setdefault(each.version, each)
+    subnets = tuple(first[version] for version in sorted(first.keys() & versions))
+    return Found(agent_status.most_pods(status), subnets, resolver)
 
 
 def choose_resolver(files: tuple[Path, ...]) -> str:
@@ -63,7 +67,7 @@ def documents(found: Found, mode: str) -> list[dict[str, Any]]:
     """The two of kubelet and kube-proxy; what is not known is left out."""
     return [
         kubelet_network(resolver=found.resolver, max_pods=found.max_pods),
-        proxy_network(bridged=mode == "bridge", subnet=found.subnet),
+        proxy_network(bridged=mode == "bridge", subnets=found.subnets),
     ]
 
 
@@ -72,8 +76,8 @@ def left_out(found: Found, mode: str) -> list[str]:
     missing = []
     if not found.max_pods:
         missing.append(f"maxPods ({found.reason or 'the NIC has no addresses for pods'})")
-    if mode == "bridge" and found.subnet is None:
-        missing.append(f"clusterCIDR ({found.reason or 'the NIC has no subnet of IPv4'})")
+    if mode == "bridge" and not found.subnets:
+        missing.append(f"clusterCIDR ({found.reason or 'the NIC has no subnet'})")
     if not found.resolver:
         missing.append(f"resolvConf (no file has servers beyond the loopback: {', '.join(map(str, RESOLVERS))})")
     return missing

@@ -38,6 +38,7 @@ from podvnet.cluster.readiness import until
 from podvnet.cluster.record import PKI, Record
 from podvnet.cluster.unit import UNITS
 from podvnet.cluster.vm import Vm, VmError
+from podvnet.model.address import Address
 
 _SECONDS = 180.0
 _REFERENCE_PLUGINS = Path("/usr/lib/cni")
@@ -137,8 +138,8 @@ class Cluster:
         vm, facts = self._machines[name], self._facts[name]
         settings = NodeSettings(
             name,
-            facts.address,
-            facts.subnet,
+            self._addresses(facts),
+            self.settings.spoken(facts.subnets),
             self.record.max_pods or facts.pool,
             self.settings.dns_service,
             self.settings.images.pause,
@@ -169,12 +170,17 @@ class Cluster:
             *("--bin-dir", CNI_PROGRAMS, *options),
         )
 
+    def _addresses(self, facts: VmFacts) -> tuple[Address, ...]:
+        """Those of a VM that the cluster knows."""
+        both = self.settings.services6 is not None and facts.address6 is not None
+        return (facts.address, *((facts.address6,) if both else ()))
+
     def _identities(self, facts: VmFacts) -> tuple[File, ...]:
         name, pki = facts.name, self._pki
         serving = pki.issued(
             f"kubelet-{name}",
             CLUSTER,
-            Subject(f"system:node:{name}", ("system:nodes",), (name, str(facts.address)), ("server",)),
+            Subject(f"system:node:{name}", ("system:nodes",), (name, *map(str, self._addresses(facts))), ("server",)),
         )
         kubelet = pki.kubeconfig_of(self.settings, f"system:node:{name}", "system:nodes")
         proxy = pki.kubeconfig_of(self.settings, "system:kube-proxy")

@@ -80,7 +80,7 @@ def cluster_dns(settings: ClusterSettings, replicas: int) -> list[dict[str, Any]
                 "labels": {**_LABELS, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
             },
             "spec": {
-                "clusterIP": str(settings.dns_service),
+                **_addresses(settings),
                 "selector": _LABELS,
                 "ports": [
                     {"name": "dns", "port": 53, "protocol": "UDP"},
@@ -101,6 +101,12 @@ def cluster_dns(settings: ClusterSettings, replicas: int) -> list[dict[str, Any]
             },
         },
     ]
+
+
+def _addresses(settings: ClusterSettings) -> dict[str, Any]:
+    addresses = [str(each) for each in settings.dns_services]
+    policy = "RequireDualStack" if len(addresses) > 1 else "SingleStack"
+    return {"clusterIP": addresses[0], "clusterIPs": addresses, "ipFamilyPolicy": policy}
 
 
 def _pod(image: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def apiserver_flags(settings: ClusterSettings) -> dict[str, str]:
         "etcd-cafile": f"{PKI}/{ETCD}.crt",
         "etcd-certfile": f"{PKI}/apiserver-etcd-client.crt",
         "etcd-keyfile": f"{PKI}/apiserver-etcd-client.key",
-        "service-cluster-ip-range": str(settings.services),
+        "service-cluster-ip-range": ",".join(map(str, settings.service_ranges)),
         "service-account-issuer": f"https://kubernetes.default.svc.{settings.domain}",
         "service-account-key-file": f"{PKI}/service-accounts.crt",
         "service-account-signing-key-file": f"{PKI}/service-accounts.key",

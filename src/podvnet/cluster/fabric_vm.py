@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,29 @@ class VmFacts:
     Attributes:
         name: of the resource.
         address: its own: the primary one of its primary NIC.
+        address6: likewise of IPv6; None when the NIC has none.
         pool: how many addresses its NIC has for pods.
+        pool6: likewise of IPv6.
         provider_id: how Kubernetes names VMs of Azure.
         labels: of the node that it becomes.
         network: the name of its virtual network.
-        subnet: the prefix of its subnet.
+        subnets: the prefixes of its subnet.
     """
 
     name: str
     address: IPv4Address
+    address6: IPv6Address | None
     pool: int
+    pool6: int
     provider_id: str
     labels: tuple[tuple[str, str], ...]
     network: str
-    subnet: IPv4Network
+    subnets: tuple[Prefix, ...]
+
+    @property
+    def speaks_ipv6(self) -> bool:
+        """Whether it, and pods on it, can have addresses of IPv6."""
+        return self.address6 is not None and self.pool6 > 0
 
 
 def vms(status: Mapping[str, Any]) -> dict[str, VmFacts]:
@@ -64,7 +73,7 @@ def vms(status: Mapping[str, Any]) -> dict[str, VmFacts]:
         if each["type"].lower() == "microsoft.compute/virtualmachines"
     }
     subnets = {
-        (network["name"], name): next(IPv4Network(prefix) for prefix in prefixes if ":" not in prefix)
+        (network["name"], name): tuple(ip_network(prefix) for prefix in prefixes)
         for network in status["virtualNetworks"]
         for name, prefixes in network["subnets"].items()
     }
@@ -81,9 +90,12 @@ def network_prefixes(status: Mapping[str, Any]) -> list[Prefix]:
 
 
 def _facts(
-    shown: Mapping[str, Any], document: Mapping[str, Any], subnets: Mapping[tuple[str, str], IPv4Network]
+    shown: Mapping[str, Any], document: Mapping[str, Any], subnets: Mapping[tuple[str, str], tuple[Prefix, ...]]
 ) -> VmFacts:
     nic = shown["nics"][0]
+    secondary = [ip_address(each) for each in nic["secondary"]]
+    # Only an address of IPv4 is called primary. Of IPv6 the first one is the VM's own.
+    six = [each for each in secondary if each.version == 6]
     size = document.get("properties", {}).get("hardwareProfile", {}).get("vmSize", "")
     zones = document.get("zones") or []
     region = document.get("location", "")
@@ -95,7 +107,9 @@ def _facts(
     return VmFacts(
         shown["name"],
         IPv4Address(nic["primary"]),
-        sum(1 for address in nic["secondary"] if ip_address(address).version == 4),
+        six[0] if six else None,
+        len(secondary) - len(six),
+        max(0, len(six) - 1),
         f"azure://{document['id']}",
         tuple((name, value) for name, value in found.items() if value),
         nic["virtualNetwork"],

@@ -80,22 +80,22 @@ class NodeSettings:
 
     Attributes:
         name: the VM's, and the node's.
-        address: the VM's own.
-        subnet: the prefix of the subnet that the VM's and its pods' addresses are of.
+        addresses: the VM's own, one of each IP version that the cluster knows, IPv4 first.
+        subnets: the prefixes that the VM's and its pods' addresses are of, likewise.
         max_pods: how many pods at most; those of the host network count.
         provider_id: ``azure://`` and the resource id of the VM, or empty.
         labels: the node's.
         pods: how pods are attached.
         proxy: how Services come into the kernel.
-        dns: the address of the cluster's DNS.
+        dns: the address of the cluster's DNS that pods are told: of IPv4, which every pod has.
         domain: the zone of the cluster's DNS.
         pause_image: of pods' sandboxes.
         host: what kind of VM it is.
     """
 
     name: str
-    address: Address
-    subnet: Prefix
+    addresses: tuple[Address, ...]
+    subnets: tuple[Prefix, ...]
     max_pods: int
     dns: Address
     pause_image: str
@@ -113,7 +113,7 @@ def node(settings: NodeSettings, programs: Programs) -> Part:
         "config": KUBELET_CONFIG,
         "kubeconfig": KUBELET_KUBECONFIG,
         "hostname-override": settings.name,
-        "node-ip": str(settings.address),
+        "node-ip": ",".join(map(str, settings.addresses)),
     }
     if settings.provider_id:
         kubelet["provider-id"] = settings.provider_id
@@ -158,7 +158,7 @@ def containerd_config(settings: NodeSettings) -> str:
 def kubelet_config(settings: NodeSettings) -> dict[str, Any]:
     """The settings of kubelet."""
     document = kubelet_network(resolver=settings.host.resolver, max_pods=settings.max_pods) | {
-        "address": str(settings.address),
+        "address": str(settings.addresses[0]),
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -200,7 +200,7 @@ def proxy_config(settings: NodeSettings) -> dict[str, Any]:
     Limits of connection tracking are left as the VM has them. Node ports are not for 127.0.0.1: the kernel would have
     to take packets from outside for it (``route_localnet``).
     """
-    document = proxy_network(bridged=settings.pods is PodMode.BRIDGE, subnet=settings.subnet)
+    document = proxy_network(bridged=settings.pods is PodMode.BRIDGE, subnets=settings.subnets)
     periods = {"minSyncPeriod": "1s", "syncPeriod": "30s"}
     return document | {
         "bindAddress": "0.0.0.0",
@@ -210,7 +210,7 @@ def proxy_config(settings: NodeSettings) -> dict[str, Any]:
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "iptables": document["iptables"] | {"localhostNodePorts": False, **periods},
         "nftables": document["nftables"] | periods,
-        "healthzBindAddress": f"{settings.address}:10256",
+        "healthzBindAddress": f"{settings.addresses[0]}:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": settings.host.oom_score,
     }

@@ -9,6 +9,7 @@ KubeProxyConfiguration``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from podvnet.model.address import Prefix
@@ -34,24 +35,24 @@ def kubelet_network(*, resolver: str, max_pods: int) -> dict[str, Any]:
     return document
 
 
-def proxy_network(*, bridged: bool, subnet: Prefix | None) -> dict[str, Any]:
+def proxy_network(*, bridged: bool, subnets: Iterable[Prefix]) -> dict[str, Any]:
     """The document for kube-proxy.
 
     What pods of the node begin is known by the links it comes in by. With a bridge all comes in by that; there it is
     known by its source, the nodes' subnet, as Azure's own nodes have it: what VMs of the subnet begin counts as pods'.
-    Of IPv6 it then takes no caller for a pod's. No caller's address is hidden.
+    No caller's address is hidden.
 
     Args:
         bridged: pods are attached in the mode ``bridge``.
-        subnet: the prefix that the VM's and its pods' addresses are of. None: not known; with a bridge no caller is
-            then taken for a pod's.
+        subnets: the prefixes that the VM's and its pods' addresses are of, at most one of each IP version. Of a version
+            that is not known, no caller is taken for a pod's with a bridge.
     """
     document: dict[str, Any] = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration"}
     if not bridged:
         document["detectLocalMode"] = "InterfaceNamePrefix"
         document["detectLocal"] = {"interfaceNamePrefix": LINK_PREFIX}
-    elif subnet is not None:
+    elif prefixes := ",".join(map(str, subnets)):
         document["detectLocalMode"] = "ClusterCIDR"
-        document["clusterCIDR"] = str(subnet)
+        document["clusterCIDR"] = prefixes
     # Which of the two counts depends on kube-proxy's mode.
     return document | {name: {"masqueradeAll": False} for name in ("iptables", "nftables")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ def load(directory: Path) -> Record | None:
             | {
                 "address": IPv4Address(settings["address"]),
                 "services": IPv4Network(settings["services"]),
+                "services6": IPv6Network(settings["services6"]) if settings.get("services6") else None,
                 "proxy": ProxyMode(settings["proxy"]),
                 "pods": PodMode(settings["pods"]),
                 "images": Images(**settings["images"]),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import TypeVar
 
-from podvnet.model.address import Prefix
+from podvnet.model.address import Address, Prefix
 
 SERVICE_RANGES = (IPv4Network("10.96.0.0/16"), IPv4Network("172.20.0.0/16"), IPv4Network("192.168.128.0/17"))
 """Where Services get their addresses from, unless that is in the virtual network: Kubernetes' own choice first."""
+SERVICE_RANGES6 = (IPv6Network("fd00:10:96::/112"), IPv6Network("fd00:172:20::/112"), IPv6Network("fd00:192:168::/112"))
+"""Likewise of IPv6. A /112 is what Kubernetes' own tools take."""
 API_PORT = 6443
+_Range = TypeVar("_Range", IPv4Network, IPv6Network)
 
 
 class ProxyMode(enum.StrEnum):
@@ -60,6 +65,7 @@ class ClusterSettings:
         proxy: how Services come into the kernel of nodes.
         pods: how pods are attached.
         forget: etcd may lose what it has not written when the machine loses its power: for tests.
+        services6: likewise of IPv6; None in a cluster that knows IPv4 only.
     """
 
     name: str
@@ -70,6 +76,7 @@ class ClusterSettings:
     pods: PodMode = PodMode.TRANSPARENT
     images: Images = field(default_factory=Images)
     forget: bool = False
+    services6: IPv6Network | None = None
 
     @property
     def server(self) -> str:
@@ -86,6 +93,22 @@ class ClusterSettings:
         """The address of the cluster's DNS: the tenth, by custom."""
         return self.services.network_address + 10
 
+    @property
+    def service_ranges(self) -> tuple[Prefix, ...]:
+        """The prefixes of Services, IPv4 first: of a Service that does not say, that is the family."""
+        return (self.services, *((self.services6,) if self.services6 else ()))
+
+    @property
+    def dns_services(self) -> tuple[Address, ...]:
+        """The addresses of the cluster's DNS, of each IP version."""
+        return tuple(each.network_address + 10 for each in self.service_ranges)
+
+    def spoken(self, prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
+        """The first prefix of each IP version that the cluster knows, IPv4 first."""
+        found = [*prefixes]
+        versions = [each.version for each in self.service_ranges]
+        return tuple(next(each for each in found if each.version == version) for version in versions)
+
 
 def service_range(network: list[Prefix], wanted: IPv4Network | None = None) -> IPv4Network:
     """Choose where Services get their addresses from.
@@ -97,13 +120,22 @@ def service_range(network: list[Prefix], wanted: IPv4Network | None = None) -> I
     Raises:
         SettingsError: what is asked for is in use, or all of :data:`SERVICE_RANGES` are.
     """
-    for each in (wanted,) if wanted else SERVICE_RANGES:
-        taken = next((prefix for prefix in network if prefix.version == 4 and each.overlaps(prefix)), None)
+    return _free(network, SERVICE_RANGES, wanted)
+
+
+def service_range6(network: list[Prefix], wanted: IPv6Network | None = None) -> IPv6Network:
+    """Likewise of IPv6, of :data:`SERVICE_RANGES6`."""
+    return _free(network, SERVICE_RANGES6, wanted)
+
+
+def _free(network: list[Prefix], usual: tuple[_Range, ...], wanted: _Range | None) -> _Range:
+    for each in (wanted,) if wanted else usual:
+        taken = next((prefix for prefix in network if prefix.version == each.version and each.overlaps(prefix)), None)
         if taken is None:
             return each
         if wanted:
             raise SettingsError(f"addresses of Services cannot come from {wanted}: the virtual network has {taken}")
     raise SettingsError(
-        f"the virtual network holds every range that Services could have ({', '.join(map(str, SERVICE_RANGES))});"
+        f"the virtual network holds every range that Services could have ({', '.join(map(str, usual))});"
         " choose one with --service-range"
     )

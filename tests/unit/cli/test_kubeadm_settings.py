@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ SUBNETS = ["fd00:1:0:1::/64", "10.1.1.0/24"]
 STATUS: dict[str, Any] = {
     "ready": True,
     "reason": "",
-    "nic": {"name": "eth0", "subnets": SUBNETS},
+    "nic": {"name": "eth0", "subnets": SUBNETS, "primary": ["10.1.1.4"]},
     "pool": {"total": 30},
     "growth": None,
 }
@@ -47,6 +47,13 @@ def test_both_documents_are_written_with_what_the_vm_has(vm: Path) -> None:
         f"{vm}/real.conf",
     )
     assert (proxy["kind"], proxy["clusterCIDR"]) == ("KubeProxyConfiguration", "10.1.1.0/24")
+
+
+def test_a_nic_of_both_families_has_its_pods_known_by_both(vm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"name": "eth0", "subnets": [*SUBNETS, "10.1.9.0/24"], "primary": ["10.1.1.4", "fd00:1:0:1::4"]}
+    monkeypatch.setattr(agent_status, "ask", lambda: STATUS | {"nic": both})
+    kubeadm_settings.ensure("bridge")
+    assert written(vm)[1]["clusterCIDR"] == "10.1.1.0/24,fd00:1:0:1::/64"
 
 
 def test_behind_another_file_it_makes_no_document_without_a_kind(vm: Path) -> None:
@@ -102,7 +109,7 @@ def test_a_resolver_on_the_loopback_is_no_pods(tmp_path: Path, text: str, usable
 
 
 def test_each_setting_that_is_left_out_has_its_reason() -> None:
-    assert kubeadm_settings.left_out(Found(5, IPv4Network("10.1.1.0/24"), "/etc/resolv.conf"), "bridge") == []
+    assert kubeadm_settings.left_out(Found(5, (ip_network("10.1.1.0/24"),), "/etc/resolv.conf"), "bridge") == []
     bare = kubeadm_settings.left_out(Found(), "bridge")
     assert [each.partition(" ")[0] for each in bare] == ["maxPods", "clusterCIDR", "resolvConf"]
     assert "no addresses for pods" in bare[0]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from ipaddress import IPv4Address, ip_address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,20 @@ def test_the_clusters_dns_answers_at_its_service_and_asks_whom_vms_ask() -> None
     objects = {each["kind"]: each for each in cluster_dns(SETTINGS, 2)}
     service: dict[str, Any] = objects["Service"]
     assert service["spec"]["clusterIP"] == "10.96.0.10"
+    assert service["spec"]["ipFamilyPolicy"] == "SingleStack"
     template = objects["Deployment"]["spec"]["template"]
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
     assert template["spec"]["dnsPolicy"] == "Default"
     assert "forward . /etc/resolv.conf" in corefile("cluster.local")
+
+
+def test_a_cluster_of_both_families_has_services_and_its_dns_in_both(tmp_path: Path) -> None:
+    both = replace(SETTINGS, services6=IPv6Network("fd00:10:96::/112"))
+    part = control_plane(both, "control", Pki(tmp_path / "pki", NOW), PROGRAMS)
+    assert flag(part, "kube-apiserver", "service-cluster-ip-range") == "10.96.0.0/16,fd00:10:96::/112"
+    service = next(each for each in cluster_dns(both, 2) if each["kind"] == "Service")
+    assert service["spec"]["clusterIPs"] == ["10.96.0.10", "fd00:10:96::a"]
+    assert service["spec"]["ipFamilyPolicy"] == "RequireDualStack"
 
 
 def test_a_program_is_found_in_the_directory_before_path(tmp_path: Path) -> None:

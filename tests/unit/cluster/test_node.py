@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
@@ -22,8 +22,8 @@ from podvnet.cluster.settings import PodMode, ProxyMode
 
 SETTINGS = NodeSettings(
     "node1",
-    IPv4Address("10.1.16.4"),
-    IPv4Network("10.1.16.0/20"),
+    (IPv4Address("10.1.16.4"),),
+    (IPv4Network("10.1.16.0/20"),),
     30,
     IPv4Address("10.96.0.10"),
     "localhost/pause:1",
@@ -46,6 +46,16 @@ def test_kubelet_is_told_who_it_is_and_where_its_settings_are() -> None:
     assert "--node-ip=10.1.16.4" in unit.argv
     assert f"--provider-id={SETTINGS.provider_id}" in unit.argv
     assert "--node-labels=topology.kubernetes.io/region=local" in unit.argv
+
+
+def test_a_node_of_both_families_is_known_by_both_and_serves_the_api_at_the_first() -> None:
+    addresses = (*SETTINGS.addresses, IPv6Address("fd00:1:0:10::4"))
+    subnets = (*SETTINGS.subnets, IPv6Network("fd00:1:0:10::/64"))
+    part = node(replace(SETTINGS, addresses=addresses, subnets=subnets), PROGRAMS)
+    kubelet = next(each for each in part.units if each.name == "kubelet")
+    assert "--node-ip=10.1.16.4,fd00:1:0:10::4" in kubelet.argv
+    assert document(part, KUBELET_CONFIG)["address"] == "10.1.16.4"
+    assert document(part, PROXY_CONFIG)["healthzBindAddress"] == "10.1.16.4:10256"
 
 
 def test_a_node_without_a_provider_or_labels_claims_neither() -> None:
