@@ -7,6 +7,7 @@ from pathlib import Path
 
 from podvnet.agent.docker import forwarding
 from podvnet.agent.docker.networks import FILE
+from podvnet.agent.grant_store import GRANTS, GrantStore
 from podvnet.agent.node import bridge_present, forget_way6, remove_bridge
 from podvnet.linux import namespace, rtnetlink, rtnetlink_dump, ruleset
 from podvnet.linux.executor import Executor
@@ -26,7 +27,7 @@ def remove_traces(run: Path, state: Path, *, force: bool) -> list[str]:
 
     Args:
         run: the agent's directory on tmpfs.
-        state: the one on disk. What is asked for pods stays there: it is undone by an agent that comes.
+        state: the one on disk. What pods have been granted stays there: it is undone by an agent that comes.
         force: also if pods are attached.
 
     Raises:
@@ -66,4 +67,21 @@ def remove_traces(run: Path, state: Path, *, force: bool) -> list[str]:
         path.unlink(missing_ok=True)
     if kept:
         removed.append(f"what was known of Docker's networks, in {state}")
-    return removed
+    return [*removed, *forget_grants(state / GRANTS)]
+
+
+def forget_grants(path: Path) -> list[str]:
+    """Remove the file of grants if Azure holds nothing that it tells of; return that, or what it still tells."""
+    if not path.exists():
+        return []
+    store = GrantStore(path)
+    granted = sorted(store.grants)
+    store.close()
+    if granted:
+        some = ", ".join(map(str, granted[:3])) + (", …" if len(granted) > 3 else "")
+        return [
+            f"all but what pods were granted at {some}: {path} tells it to an agent that comes, which takes it back"
+        ]
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    return [f"{path}, which told of no grant"]
