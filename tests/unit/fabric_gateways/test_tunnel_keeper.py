@@ -149,3 +149,17 @@ def test_the_name_of_a_key_holds_none_of_it(end: TunnelEnd, run: Path) -> None:
         held = "".join(each.read_text(errors="replace") for each in run.iterdir() if each.is_file())
     assert charon_settings.key_id(end) in held  # which the stand-in writes down
     assert end.shared_key not in held
+
+
+def test_a_charon_that_runs_and_does_not_answer_is_waited_for_only_so_long(
+    end: TunnelEnd, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel_keeper, "_SECONDS_TO_ANSWER", 0.1)
+    program.charon().write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    keeper = TunnelKeeper(end, run)
+    try:
+        keeper.wait()
+        assert keeper.failure.startswith(f"charon does not answer at {run / 'vici'}: ")
+        assert Path(f"/proc/{process(run)}").exists()
+    finally:
+        keeper.finish(discard=True)

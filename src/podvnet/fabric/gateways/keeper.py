@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from podvnet.linux.readable import is_readable
 _log = structlog.get_logger()
 
 
-class Keeper:
+class Keeper(ABC):
     """Keeps something.
 
     Args:
@@ -55,13 +56,13 @@ class Keeper:
                 self.lost = True
             self._settled.set()
 
+    @abstractmethod
     def _keep(self) -> None:
         """Keep it until told to stop; the thread's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _lose(self) -> None:
         """Say of what is kept that nothing is known of it any more; the thread's own."""
-        raise NotImplementedError
 
     def wait(self) -> None:
         """Wait until what is kept answers, or has failed to."""

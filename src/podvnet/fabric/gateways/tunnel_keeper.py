@@ -162,7 +162,8 @@ class TunnelKeeper(Keeper):
                             process.end()  # how long it waits it is told when it begins
                             return
             except ViciError as error:
-                self.failure = str(error)
+                door = self._run / "vici"
+                self.failure = f"charon does not answer at {door}: {error}; {process.last_words()}"
                 is_late = time.monotonic() > deadline
                 if is_late:
                     self._settled.set()
